@@ -1,0 +1,112 @@
+"""Files that appear whole or not at all, and tensors with JSON metadata."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+__all__ = [
+    "existing_file",
+    "open_error",
+    "read_tensors",
+    "write_tensors",
+    "written_whole",
+]
+
+_KEY = "headtail"
+
+
+@contextmanager
+def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary path that takes the place of `path` if all goes well.
+
+    It lies in the same folder. What is written there may be a file or a folder; a
+    folder never replaces a folder that holds something.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"The folder of {path} must exist; make it first.")
+    holder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        yield holder / path.name
+        _sync(holder / path.name)
+        (holder / path.name).replace(path)
+        _sync(path.parent)
+    finally:
+        shutil.rmtree(holder, ignore_errors=True)
+
+
+def existing_file(path: str | os.PathLike[str]) -> Path:
+    """Return `path` if it is a file; raise an `OSError` that names it otherwise."""
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; pass a file.")
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist; check the path.")
+    return path
+
+
+def open_error(path: Path, error: Exception, kind: str) -> ValueError:
+    """Return the error for a file that is not what its name or use says."""
+    return ValueError(
+        f"{path} must be a whole {kind}; reading it failed ({error}). Write it again."
+    )
+
+
+def write_tensors(
+    path: str | os.PathLike[str],
+    tensors: Mapping[str, Tensor],
+    metadata: Mapping[str, Any],
+) -> None:
+    """Write tensors and JSON metadata as one safetensors file."""
+    ready = {
+        name: tensor.detach().cpu().contiguous().clone()
+        for name, tensor in tensors.items()
+    }
+    text = json.dumps(metadata, sort_keys=True, allow_nan=False)
+    with written_whole(path) as temporary:
+        # One key: the format keeps several in no fixed order, and bytes would differ.
+        save_file(ready, temporary, metadata={_KEY: text})
+
+
+def read_tensors(
+    path: str | os.PathLike[str],
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `write_tensors` wrote; the tensors are independent copies."""
+    path = existing_file(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, RuntimeError) as error:
+        raise open_error(path, error, "safetensors file") from error
+    try:
+        parsed = json.loads(metadata[_KEY])
+    except (KeyError, ValueError) as error:
+        raise ValueError(
+            f"{path} must carry headtail's metadata; it has none that can be read. It "
+            "was written by something else: build the head from its tensors, and save "
+            "that."
+        ) from error
+    if not isinstance(parsed, dict):
+        raise ValueError(f"The metadata of {path} must be a JSON object.")
+    return tensors, parsed
+
+
+def _sync(path: Path) -> None:
+    if path.is_dir():
+        for child in path.iterdir():
+            _sync(child)
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

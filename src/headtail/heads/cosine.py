@@ -1,0 +1,69 @@
+"""The cosine head: the angle between features and a direction per class."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from headtail.heads.head import Classes, Head, checked_weight
+from headtail.tensors import unit
+
+__all__ = ["CosineHead"]
+
+
+class CosineHead(Head):
+    """Logits s · cos(x, w): only directions matter (CKT eq. 2).
+
+    Parameters
+    ----------
+    weight
+        Copied, never shared: [n_classes, n_features]. A row of zeros has cosine 0
+        with everything.
+    scale
+        The factor s, positive; a number or a tensor with one entry.
+    classes
+        Label of every row, if known.
+
+    Examples
+    --------
+    >>> import torch
+    >>> head = CosineHead(torch.eye(2), 10.0)
+    >>> head(torch.tensor([[3.0, 4.0], [30.0, 40.0]])).tolist()
+    [[6.0, 8.0], [6.0, 8.0]]
+    """
+
+    def __init__(
+        self, weight: Tensor, scale: float | Tensor = 16.0, *, classes: Classes = None
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(checked_weight(weight))
+        scale = torch.as_tensor(scale).detach().to(self.weight)
+        if scale.numel() != 1 or not (torch.isfinite(scale).all() and scale > 0):
+            raise ValueError(
+                f"scale must be one positive number; got {scale.tolist()}."
+            )
+        self.scale = nn.Parameter(scale.reshape(()).clone())
+        self._set_classes(classes)
+
+    @property
+    def n_classes(self) -> int:
+        """Number of rows, one per class."""
+        return self.weight.shape[0]
+
+    @property
+    def n_features(self) -> int:
+        """Length of a feature vector."""
+        return self.weight.shape[1]
+
+    def forward(
+        self, features: Float[Tensor, "n_samples n_features"]
+    ) -> Float[Tensor, "n_samples n_classes"]:
+        """Return the logits of raw features."""
+        features = unit(features.to(self.weight.dtype))
+        return F.linear(features, self.scale * unit(self.weight))
+
+    def spec(self) -> dict[str, Any]:
+        """Return what the state dict does not tell, as JSON."""
+        return {"type": "cosine"}

@@ -1,0 +1,94 @@
+"""Reading heads back from files, with every fact about them checked."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from headtail.files import read_tensors
+from headtail.heads.cosine import CosineHead
+from headtail.heads.ensemble import EnsembleHead
+from headtail.heads.head import Classes, Head
+from headtail.heads.linear import LinearHead
+from headtail.labels import decode_labels
+
+__all__ = ["build_head", "load_head"]
+
+# What each type of head keeps in its state dict: required, optional.
+_TENSORS: dict[str, tuple[set[str], set[str]]] = {
+    "linear": ({"weight"}, {"bias", "center"}),
+    "cosine": ({"weight", "scale"}, set()),
+}
+
+
+def load_head(path: str | os.PathLike[str]) -> Head:
+    """Read a head that `Head.save` or an estimator's `save_classifier` wrote.
+
+    Raises
+    ------
+    OSError
+        If there is no such file.
+    ValueError
+        If the file is truncated, foreign, or its metadata do not fit its weights.
+    """
+    tensors, metadata = read_tensors(path)
+    try:
+        classes = metadata.get("classes")
+        return build_head(
+            metadata["head"],
+            {
+                name.removeprefix("head."): tensor
+                for name, tensor in tensors.items()
+                if name.startswith("head.")
+            },
+            None if classes is None else decode_labels(classes),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(
+            f"{Path(path)} must hold a head whose metadata fit its weights; {error!s}."
+        ) from error
+
+
+def build_head(
+    spec: Mapping[str, Any], tensors: Mapping[str, Tensor], classes: Classes = None
+) -> Head:
+    """Build the head that `spec` describes from the tensors of its state dict."""
+    kind = spec["type"]
+    if kind == "ensemble":
+        return _build_ensemble(spec["members"], tensors, classes)
+    if kind not in _TENSORS:
+        known = ", ".join(sorted([*_TENSORS, "ensemble"]))
+        raise ValueError(f"head type must be one of {known}; got {kind!r}")
+    required, optional = _TENSORS[kind]
+    if not required <= set(tensors) <= required | optional:
+        raise ValueError(
+            f"a {kind} head has the tensors {sorted(required)} and maybe "
+            f"{sorted(optional)}; got {sorted(tensors)}"
+        )
+    if kind == "cosine":
+        return CosineHead(tensors["weight"], tensors["scale"], classes=classes)
+    return LinearHead(
+        tensors["weight"],
+        tensors.get("bias"),
+        center=tensors.get("center"),
+        normalize=bool(spec["normalize"]),
+        classes=classes,
+    )
+
+
+def _build_ensemble(
+    specs: list[Mapping[str, Any]], tensors: Mapping[str, Tensor], classes: Classes
+) -> EnsembleHead:
+    members = []
+    left = dict(tensors)
+    for position, spec in enumerate(specs):
+        prefix = f"members.{position}."
+        own = {name: left.pop(name) for name in tensors if name.startswith(prefix)}
+        members.append(
+            build_head(spec, {k.removeprefix(prefix): v for k, v in own.items()})
+        )
+    if left:
+        raise ValueError(f"tensors {sorted(left)} belong to no member")
+    return EnsembleHead(members, classes=classes)

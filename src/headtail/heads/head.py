@@ -1,0 +1,89 @@
+"""What all heads share: their class labels, their size, and saving."""
+
+import os
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from headtail.files import write_tensors
+from headtail.labels import encode_labels
+from headtail.tensors import shown
+
+__all__ = ["Head", "checked_weight"]
+
+Classes = npt.NDArray[Any] | list[Any] | tuple[Any, ...] | None
+
+
+class Head(nn.Module):
+    """A module from raw features [n_samples, n_features] to logits.
+
+    Attributes
+    ----------
+    classes
+        The label of every row, or None: then row i belongs to the i-th of the sorted
+        labels it is used with.
+    """
+
+    classes: npt.NDArray[Any] | None
+
+    @property
+    @abstractmethod
+    def n_classes(self) -> int:
+        """Number of rows, one per class."""
+
+    @property
+    @abstractmethod
+    def n_features(self) -> int:
+        """Length of a feature vector."""
+
+    @abstractmethod
+    def spec(self) -> dict[str, Any]:
+        """Return what the state dict does not tell, as JSON."""
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the head to one safetensors file; `load_head` reads it."""
+        metadata: dict[str, Any] = {"format": 1, "head": self.spec()}
+        if self.classes is not None:
+            metadata["classes"] = encode_labels(self.classes)
+        tensors = {f"head.{name}": value for name, value in self.state_dict().items()}
+        write_tensors(path, tensors, metadata)
+
+    def _set_classes(self, classes: Classes) -> None:
+        self.classes = None if classes is None else np.array(classes)
+        if self.classes is None:
+            return
+        if self.classes.shape != (self.n_classes,):
+            raise ValueError(
+                f"classes must name each of the {self.n_classes} rows; got shape "
+                f"{self.classes.shape}."
+            )
+        values, counts = np.unique(self.classes, return_counts=True)
+        if (counts > 1).any():
+            raise ValueError(
+                f"classes must be distinct; {shown(values[counts > 1])} come twice."
+            )
+
+    def extra_repr(self) -> str:
+        """Show the sizes."""
+        return f"n_features={self.n_features}, n_classes={self.n_classes}"
+
+
+def checked_weight(weight: Any) -> Tensor:
+    """Return an independent copy of a weight [n_classes, n_features]."""
+    if not isinstance(weight, Tensor):
+        raise TypeError(f"weight must be a tensor; got {type(weight).__name__}.")
+    if weight.ndim != 2 or 0 in weight.shape or not weight.is_floating_point():
+        raise ValueError(
+            "weight must be a floating-point tensor [n_classes, n_features]; got "
+            f"{weight.dtype} of shape {list(weight.shape)}."
+        )
+    if not torch.isfinite(weight).all():
+        bad = (~torch.isfinite(weight).all(dim=1)).nonzero().flatten()
+        raise ValueError(
+            f"weight must be finite; rows {shown(bad.tolist())} hold NaN or inf."
+        )
+    return weight.detach().clone()

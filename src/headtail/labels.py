@@ -1,0 +1,64 @@
+"""Class labels: finding them by value, and as JSON without losing their type."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["decode_labels", "encode_labels", "positions_of", "same_kind"]
+
+_TEXT = "UO"
+
+
+def same_kind(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> bool:
+    """Tell whether both are text, or neither: 3 and "3" are different labels."""
+    return (first.dtype.kind in _TEXT) == (second.dtype.kind in _TEXT)
+
+
+def positions_of(
+    labels: npt.NDArray[Any], classes: npt.NDArray[Any]
+) -> npt.NDArray[np.int64]:
+    """Return where each label stands among distinct `classes`; -1 if nowhere.
+
+    Examples
+    --------
+    >>> positions_of(np.array([7, 5, 8]), np.array([5, 7]))
+    array([ 1,  0, -1])
+    >>> positions_of(np.array(["7"]), np.array([5, 7]))
+    array([-1])
+    """
+    if not len(classes) or not same_kind(labels, classes):
+        return np.full(len(labels), -1, dtype=np.int64)
+    order = np.argsort(classes, kind="stable")
+    found = np.searchsorted(classes, labels, sorter=order).clip(max=len(classes) - 1)
+    positions = order[found]
+    return np.where(classes[positions] == labels, positions, -1)
+
+
+def encode_labels(labels: npt.NDArray[Any]) -> dict[str, Any]:
+    """Return class labels as JSON, with the dtype that tells 3 from "3"."""
+    if labels.dtype.kind == "O" and not all(isinstance(x, str) for x in labels):
+        raise TypeError(
+            "Class labels must be numbers or strings to be saved; got an object array "
+            "with other things in it."
+        )
+    if labels.dtype.kind not in "biufUO":
+        raise TypeError(
+            f"Class labels must be numbers or strings to be saved; got {labels.dtype}."
+        )
+    return {"dtype": labels.dtype.str, "values": labels.tolist()}
+
+
+def decode_labels(encoded: Mapping[str, Any]) -> npt.NDArray[Any]:
+    """Return the labels that `encode_labels` wrote."""
+    dtype = np.dtype(encoded["dtype"])
+    if dtype.kind not in "biufUO":
+        raise ValueError(f"Class labels cannot have dtype {dtype}.")
+    values = encoded["values"]
+    labels = np.array(values, dtype=dtype)
+    if labels.ndim != 1 or labels.tolist() != values:
+        raise ValueError(f"Class labels do not fit their dtype {dtype}.")
+    if dtype.kind == "O" and not all(isinstance(value, str) for value in values):
+        raise ValueError("Class labels of dtype object must be strings.")
+    return labels

@@ -1,0 +1,186 @@
+"""Fitted estimators as one safetensors file: parameters, fitted state, head."""
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import sklearn
+import torch
+from sklearn.base import BaseEstimator
+from torch import Tensor, nn
+
+from headtail.files import write_tensors
+from headtail.heads import Head, LinearHead, build_head
+from headtail.labels import decode_labels, encode_labels
+from headtail.statistics import ClassStatistics
+from headtail.version import __version__
+
+__all__ = ["build_classifier", "save_classifier"]
+
+_COMMON = ("classes_", "class_counts_", "n_features_in_", "head_")
+_OPTIONAL = ("class_names_", "feature_names_in_")
+_STATISTICS = ("class_counts", "zero_counts", "sums", "unit_sums")
+
+
+def save_classifier(estimator: Any, path: str | os.PathLike[str]) -> None:
+    """Write a fitted estimator; see `HeadClassifier.save_classifier`."""
+    tensors: dict[str, Tensor] = {}
+    names = [*_COMMON, *estimator._saved]
+    names += [name for name in _OPTIONAL if hasattr(estimator, name)]
+    metadata = {
+        "format": 1,
+        "estimator": _encode(estimator, "parameters", tensors),
+        "fitted": {
+            name: _encode(getattr(estimator, name), name, tensors) for name in names
+        },
+        "head": estimator.head_.spec(),
+        "classes": encode_labels(estimator.classes_),
+        "versions": {
+            "headtail": __version__,
+            "torch": torch.__version__.split("+")[0],
+            "scikit-learn": sklearn.__version__,
+        },
+    }
+    # `load_head` looks for the head under this name, in every file.
+    tensors = {re.sub(r"^head_\.", "head.", name): t for name, t in tensors.items()}
+    write_tensors(path, tensors, metadata)
+
+
+def build_classifier(
+    tensors: Mapping[str, Tensor],
+    metadata: Mapping[str, Any],
+    estimators: Mapping[str, type[Any]],
+) -> Any:
+    """Rebuild the estimator that `save_classifier` took apart; check that it fits."""
+    tensors = {re.sub(r"^head\.", "head_.", name): t for name, t in tensors.items()}
+    estimator = _decode(metadata["estimator"], "parameters", tensors, estimators)
+    fitted = metadata["fitted"]
+    required = {*_COMMON, *estimator._saved}
+    if not required <= set(fitted) <= required | set(_OPTIONAL):
+        raise ValueError(
+            f"a fitted {type(estimator).__name__} has {sorted(required)}; got "
+            f"{sorted(fitted)}"
+        )
+    for name, encoded in fitted.items():
+        setattr(estimator, name, _decode(encoded, name, tensors, estimators))
+    _check_sizes(estimator)
+    return estimator
+
+
+def _check_sizes(estimator: Any) -> None:
+    """Refuse parts that do not fit each other."""
+    n_classes, n_features = len(estimator.classes_), estimator.n_features_in_
+    for name in _COMMON + estimator._saved:
+        value = getattr(estimator, name)
+        if isinstance(value, Head | ClassStatistics):
+            size = (value.n_classes, value.n_features)
+            fits = size == (n_classes, n_features)
+        else:
+            size = np.shape(value)
+            fits = not isinstance(value, np.ndarray) or size == (n_classes,)
+        if not fits:
+            raise ValueError(
+                f"{name} must fit {n_classes} classes and {n_features} features; its "
+                f"size is {size}"
+            )
+
+
+def _encode(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
+    """Return `value` as JSON; what is numbers in bulk goes into `tensors`."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, list | tuple):
+        return [_encode(x, f"{name}.{i}", tensors) for i, x in enumerate(value)]
+    if isinstance(value, torch.device):
+        return str(value)
+    if isinstance(value, nn.Linear):
+        value = LinearHead(value.weight, value.bias)
+    if isinstance(value, Head):
+        tensors |= {f"{name}.{key}": t for key, t in value.state_dict().items()}
+        labels = None if value.classes is None else encode_labels(value.classes)
+        return {"kind": "head", "spec": value.spec(), "classes": labels}
+    if isinstance(value, ClassStatistics):
+        tensors |= {f"{name}.{key}": getattr(value, key) for key in _STATISTICS}
+        return {"kind": "statistics"}
+    if isinstance(value, np.ndarray) and value.dtype.kind in "UO":
+        return {"kind": "labels", **encode_labels(value)}
+    if isinstance(value, np.ndarray):
+        tensors[name] = torch.from_numpy(value.copy())
+        return {"kind": "array"}
+    if isinstance(value, BaseEstimator):
+        parameters = {
+            key: _encode(inner, f"{name}.{key}", tensors)
+            for key, inner in value.get_params(deep=False).items()
+        }
+        return {
+            "kind": "estimator",
+            "name": type(value).__name__,
+            "parameters": parameters,
+        }
+    raise TypeError(
+        f"{name} must be a number, text, sequence, head or estimator of headtail to be "
+        f"saved; got {type(value).__name__}. Set it to such a value before saving."
+    )
+
+
+def _decode(
+    encoded: Any,
+    name: str,
+    tensors: Mapping[str, Tensor],
+    estimators: Mapping[str, type[Any]],
+) -> Any:
+    if isinstance(encoded, list):
+        return tuple(
+            _decode(x, f"{name}.{i}", tensors, estimators)
+            for i, x in enumerate(encoded)
+        )
+    if not isinstance(encoded, dict):
+        return encoded
+    kind = encoded["kind"]
+    if kind == "labels":
+        return decode_labels(encoded)
+    if kind == "array":
+        return tensors[name].numpy()
+    if kind == "statistics":
+        return _build_statistics(*(tensors[f"{name}.{key}"] for key in _STATISTICS))
+    if kind == "head":
+        prefix = f"{name}."
+        own = {
+            key.removeprefix(prefix): t
+            for key, t in tensors.items()
+            if key.startswith(prefix)
+        }
+        labels = encoded["classes"]
+        classes = None if labels is None else decode_labels(labels)
+        return build_head(encoded["spec"], own, classes)
+    if kind == "estimator":
+        if encoded["name"] not in estimators:
+            raise ValueError(
+                f"estimator {encoded['name']!r} is not known; known are "
+                f"{sorted(estimators)}"
+            )
+        parameters = {
+            key: _decode(inner, f"{name}.{key}", tensors, estimators)
+            for key, inner in encoded["parameters"].items()
+        }
+        return estimators[encoded["name"]](**parameters)
+    raise ValueError(f"{name} is of unknown kind {kind!r}")
+
+
+def _build_statistics(
+    counts: Tensor, zeros: Tensor, sums: Tensor, unit_sums: Tensor
+) -> ClassStatistics:
+    integer = counts.dtype == zeros.dtype == torch.int64
+    double = sums.dtype == unit_sums.dtype == torch.float64
+    shapes = sums.ndim == 2 and sums.shape == unit_sums.shape
+    lengths = counts.shape == zeros.shape == sums.shape[:1]
+    if not (integer and double and shapes and lengths):
+        raise ValueError("the four tensors of the statistics do not fit each other")
+    values = bool((zeros >= 0).all() and (counts >= zeros).all())
+    if not (values and torch.isfinite(sums).all() and torch.isfinite(unit_sums).all()):
+        raise ValueError("the statistics must be finite, their counts at least 0")
+    return ClassStatistics.from_tensors(counts, zeros, sums, unit_sums)

@@ -1,0 +1,111 @@
+"""The cosine base classifier: a cosine head trained on features."""
+
+from numbers import Real
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from headtail.heads import CosineHead
+from headtail.methods._constraints import Interval
+from headtail.methods._training import Optimizer
+from headtail.methods.base._trained import TRAINING_CONSTRAINTS, TrainedClassifier
+from headtail.samplers import Sampling
+from headtail.tensors import unit
+
+__all__ = ["CosineClassifier"]
+
+
+class CosineClassifier(TrainedClassifier):
+    """Train a cosine head s · cos(x, w) by cross-entropy on features (CKT eq. 2).
+
+    Only the directions of the features matter, and a class cannot win by a longer
+    weight: the base that compositional knowledge transfer wants.
+
+    Parameters
+    ----------
+    sampling : {"instance", "sqrt", "class", "progressive", "class-aware"}
+        Which examples an epoch shows, see `headtail.samplers.draw_epochs`.
+    scale : float
+        Where the learnable factor s starts.
+    optimizer : {"sgd", "adamw"}
+        SGD has Nesterov momentum 0.9. AdamW wants a learning rate near 0.01.
+    learning_rate : float
+        At the start; it falls to 0 along a cosine.
+    weight_decay : float
+        On the weight alone.
+    epochs : int
+        Passes over as many examples as there are.
+    batch_size : int
+        At most; small data sets get batches of a 32nd.
+    random_state : int, RandomState instance or None
+        Makes the first weight and the draws repeatable.
+    device : str, torch.device or None
+        Where to train; None is where the features are.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels, sorted.
+    class_counts_ : ndarray of shape (n_classes,)
+        Training examples per class.
+    head_ : CosineHead
+        The trained head, on raw features.
+    n_features_in_ : int
+        Number of features seen during `fit`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.array([[0.0, 1.0], [0.2, 1.0], [3.0, 0.0], [3.0, 0.1]])
+    >>> CosineClassifier(random_state=0).fit(X, [7, 7, 9, 9]).predict(10 * X)
+    array([7, 7, 9, 9])
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **TRAINING_CONSTRAINTS,
+        "scale": [Interval(Real, 0, None, closed="neither")],
+    }
+
+    head_: CosineHead
+
+    def __init__(
+        self,
+        sampling: Sampling = "sqrt",
+        scale: float = 16.0,
+        *,
+        optimizer: Optimizer = "sgd",
+        learning_rate: float = 0.1,
+        weight_decay: float = 5e-4,
+        epochs: int = 30,
+        batch_size: int = 128,
+        random_state: Any = None,
+        device: Any = None,
+    ) -> None:
+        self.sampling = sampling
+        self.scale = scale
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.random_state = random_state
+        self.device = device
+
+    def _fit_head(
+        self, features: Tensor, positions: Tensor, generator: torch.Generator
+    ) -> None:
+        start = torch.randn(len(self.classes_), features.shape[1], generator=generator)
+        # Rows of length about 0.1: their direction can turn fast at first.
+        weight = self._leaf(0.1 * unit(start), features)
+        scale = self._leaf(torch.tensor(float(self.scale)), features)
+
+        def logits(batch: Tensor) -> Tensor:
+            return F.linear(unit(batch), scale * unit(weight))
+
+        self._train(logits, [weight, scale], features, positions, generator)
+        # The scale has no sign of its own: a negative one would turn every row around.
+        self.head_ = CosineHead(
+            weight * scale.sign(), scale.abs(), classes=self.classes_
+        )

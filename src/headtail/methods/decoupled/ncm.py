@@ -1,0 +1,157 @@
+"""Nearest class mean: the classifier that needs no training."""
+
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Float
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from headtail.heads import CosineHead, Head, LinearHead
+from headtail.methods._constraints import StrOptions
+from headtail.methods._estimator import HeadClassifier, check_directions
+from headtail.methods._growth import grow, merged_classes
+from headtail.statistics import ClassStatistics
+from headtail.tensors import row_blocks, unit
+
+__all__ = ["NearestClassMeanClassifier", "nearest_mean_logits"]
+
+Metric = Literal["cosine", "euclidean", "centered"]
+
+# Sharpness of the probabilities on unit features, as in cosine heads; it changes no
+# prediction.
+_SCALE = 16.0
+
+
+def nearest_mean_logits(
+    means: Float[Tensor, "n_classes n_features"], scale: float = 1.0
+) -> tuple[Float[Tensor, "n_classes n_features"], Float[Tensor, " n_classes"]]:
+    """Return weight and bias whose logits rank classes by distance to their mean.
+
+    scale · (x·m - ½‖m‖²) is -½·scale·‖x - m‖² up to a constant per x.
+
+    Examples
+    --------
+    >>> import torch
+    >>> weight, bias = nearest_mean_logits(torch.tensor([[0.0, 2.0]]))
+    >>> weight.tolist(), bias.tolist()
+    ([[0.0, 2.0]], [-2.0])
+    """
+    return scale * means, -0.5 * scale * means.square().sum(dim=1)
+
+
+def _has_partial_fit(estimator: Any) -> bool:
+    return bool(estimator.metric != "centered")
+
+
+class NearestClassMeanClassifier(HeadClassifier):
+    """Give every sample the class whose mean is nearest.
+
+    Parameters
+    ----------
+    metric : {"cosine", "euclidean", "centered"}
+        ``"cosine"``: angle between the features and the mean of the class's unit
+        features. ``"euclidean"``: distance between raw features and raw means.
+        ``"centered"``: the mean of all training features is subtracted, the rest
+        scaled to unit length, and the Euclidean distance to the class means of that
+        taken; they are not scaled again. It needs all data at once, so it has no
+        `partial_fit`.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels; those that `partial_fit` added stand at the end.
+    class_counts_ : ndarray of shape (n_classes,)
+        Training examples per class.
+    head_ : CosineHead or LinearHead
+        The means as a head on raw features.
+    statistics_ : ClassStatistics
+        What the means are computed from.
+    n_features_in_ : int
+        Number of features seen during `fit`.
+
+    References
+    ----------
+    Kang et al. "Decoupling Representation and Classifier for Long-Tailed
+    Recognition." ICLR 2020, section 4.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.array([[0.0, 1.0], [0.2, 1.0], [3.0, 0.0], [3.0, 0.1]])
+    >>> ncm = NearestClassMeanClassifier().fit(X, ["a", "a", "b", "b"])
+    >>> ncm.partial_fit([[-1.0, -1.0]], ["new"]).predict([[-2.0, -1.5]])
+    array(['new'], dtype='<U3')
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "metric": [StrOptions({"cosine", "euclidean", "centered"})]
+    }
+    _saved: ClassVar[tuple[str, ...]] = ("statistics_",)
+
+    statistics_: ClassStatistics
+
+    def __init__(self, metric: Metric = "cosine") -> None:
+        self.metric = metric
+
+    def fit(self, X: Any, y: Any) -> "NearestClassMeanClassifier":
+        """Compute the class means of features X with labels y."""
+        features, positions = self._open_fit(X, y)
+        shape = (len(self.classes_), features.shape[1])
+        statistics = ClassStatistics(*shape, device=features.device)
+        statistics.update(features, positions)
+        center = None
+        if self.metric == "centered":
+            center = statistics.sums.sum(dim=0) / len(features)
+            statistics = _centered_statistics(features, positions, center, *shape)
+        if self.metric != "euclidean":
+            check_directions(statistics, self.classes_)
+        self.statistics_ = statistics
+        dtype = torch.promote_types(features.dtype, torch.float32)
+        self.head_ = self._build_head(dtype, center)
+        return self
+
+    @available_if(_has_partial_fit)  # type: ignore[untyped-decorator]
+    def partial_fit(
+        self, X: Any, y: Any, classes: npt.ArrayLike | None = None
+    ) -> "NearestClassMeanClassifier":
+        """Add examples and new classes; on an unfitted estimator this is `fit`.
+
+        The result is that of one `fit` on all examples, with the classes in the order
+        in which they came. Labels outside `classes`, if given, are refused.
+        """
+        if not hasattr(self, "head_"):
+            merged_classes(np.empty(0), y, classes)
+            return self.fit(X, y)
+        check_is_fitted(self, "head_")
+        grow(self, X, y, classes, directions=self.metric != "euclidean")
+        self.head_ = self._build_head(next(self.head_.parameters()).dtype, None)
+        return self
+
+    def _build_head(self, dtype: torch.dtype, center: Tensor | None) -> Head:
+        if self.metric == "cosine":
+            prototypes = self.statistics_.prototypes.to(dtype)
+            return CosineHead(prototypes, _SCALE, classes=self.classes_)
+        scale = 1.0 if self.metric == "euclidean" else _SCALE
+        weight, bias = nearest_mean_logits(self.statistics_.means, scale)
+        return LinearHead(
+            weight.to(dtype),
+            bias.to(dtype),
+            center=None if center is None else center.to(dtype),
+            normalize=center is not None,
+            classes=self.classes_,
+        )
+
+
+def _centered_statistics(
+    features: Tensor, positions: Tensor, center: Tensor, n_classes: int, n_features: int
+) -> ClassStatistics:
+    """Return statistics of the centred unit features, in a second read."""
+    statistics = ClassStatistics(n_classes, n_features, device=features.device)
+    for rows in row_blocks(len(features), n_features):
+        block = unit(features[rows].to(center) - center)
+        statistics.update(block, positions[rows])
+    return statistics

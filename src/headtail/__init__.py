@@ -1,5 +1,8 @@
 """Make the tail of a classifier as strong as its head."""
 
+from headtail.evaluation import Comparison, Evaluation, evaluate
+from headtail.experiment import compare
+from headtail.features import FeatureSet
 from headtail.heads import CosineHead, EnsembleHead, LinearHead, load_head
 from headtail.methods.base import CosineClassifier, LinearClassifier
 from headtail.methods.decoupled import NearestClassMeanClassifier
@@ -20,10 +23,13 @@ from headtail.version import __version__
 
 __all__ = [
     "ClassStatistics",
+    "Comparison",
     "CompositionalClassifier",
     "CosineClassifier",
     "CosineHead",
     "EnsembleHead",
+    "Evaluation",
+    "FeatureSet",
     "LinearClassifier",
     "LinearHead",
     "NearestClassMeanClassifier",
@@ -31,7 +37,9 @@ __all__ = [
     "__version__",
     "attend",
     "class_prototypes",
+    "compare",
     "compose",
+    "evaluate",
     "load_classifier",
     "load_head",
     "shot_groups",

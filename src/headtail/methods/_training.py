@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -29,6 +28,7 @@ def train(
     weight_decay: float,
     batch_size: int,
     label: str,
+    after_step: Callable[[], None] | None = None,
 ) -> None:
     """Minimise cross-entropy over the drawn examples; change `parameters` in place.
 
@@ -47,6 +47,8 @@ def train(
         Which examples each epoch shows.
     label
         What the progress bar calls this.
+    after_step
+        Called without gradients after every step, if given.
     """
     groups = [
         {"params": parameters[:1], "weight_decay": weight_decay},
@@ -62,11 +64,25 @@ def train(
     like = parameters[0]
     for rows in track(_batches(draws, batch_size), n_steps, label):
         batch = features[rows.to(features.device)].to(like.device, like.dtype)
-        loss = F.cross_entropy(logits(batch), labels[rows].to(like.device))
+        loss = _cross_entropy(logits(batch), labels[rows].to(like.device))
         stepper.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         stepper.step()
         schedule.step()
+        if after_step is not None:
+            with torch.no_grad():
+                after_step()
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the mean cross-entropy, without gradients that are denormal numbers.
+
+    A processor takes many times as long for those: so the probability of a wrong class
+    counts as e^-60 at least, which changes nothing that float32 can tell.
+    """
+    floor = logits.detach().amax(dim=1, keepdim=True) - 60
+    total = torch.maximum(logits, floor).logsumexp(dim=1)
+    return (total - logits.gather(1, labels[:, None]).squeeze(1)).mean()
 
 
 def _batches(draws: Tensor, batch_size: int) -> Iterator[Tensor]:

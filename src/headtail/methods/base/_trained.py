@@ -2,6 +2,7 @@
 
 import math
 from abc import abstractmethod
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, ClassVar, get_args
 
@@ -40,7 +41,6 @@ class TrainedClassifier(HeadClassifier):
     sampling: Sampling
     optimizer: Optimizer
     learning_rate: float
-    weight_decay: float
     epochs: int
     batch_size: int
     random_state: Any
@@ -68,6 +68,9 @@ class TrainedClassifier(HeadClassifier):
         features: Tensor,
         positions: Tensor,
         generator: torch.Generator,
+        *,
+        weight_decay: float = 0.0,
+        after_step: Callable[[], None] | None = None,
     ) -> None:
         smaller = math.ceil(len(features) / _LEAST_STEPS_PER_EPOCH)
         train(
@@ -78,7 +81,8 @@ class TrainedClassifier(HeadClassifier):
             draw_epochs(positions, self.sampling, self.epochs, generator),
             optimizer=self.optimizer,
             learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
+            weight_decay=weight_decay,
+            after_step=after_step,
             batch_size=min(self.batch_size, max(smaller, 1)),
             label=f"training {type(self).__name__}",
         )

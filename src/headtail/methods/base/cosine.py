@@ -21,7 +21,8 @@ class CosineClassifier(TrainedClassifier):
     """Train a cosine head s · cos(x, w) by cross-entropy on features (CKT eq. 2).
 
     Only the directions of the features matter, and a class cannot win by a longer
-    weight: the base that compositional knowledge transfer wants.
+    weight: the base that compositional knowledge transfer wants. The rows of the weight
+    are put back to length 1 after every step.
 
     Parameters
     ----------
@@ -33,8 +34,6 @@ class CosineClassifier(TrainedClassifier):
         SGD has Nesterov momentum 0.9. AdamW wants a learning rate near 0.01.
     learning_rate : float
         At the start; it falls to 0 along a cosine.
-    weight_decay : float
-        On the weight alone.
     epochs : int
         Passes over as many examples as there are.
     batch_size : int
@@ -64,7 +63,7 @@ class CosineClassifier(TrainedClassifier):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **TRAINING_CONSTRAINTS,
+        **{k: v for k, v in TRAINING_CONSTRAINTS.items() if k != "weight_decay"},
         "scale": [Interval(Real, 0, None, closed="neither")],
     }
 
@@ -76,8 +75,7 @@ class CosineClassifier(TrainedClassifier):
         scale: float = 16.0,
         *,
         optimizer: Optimizer = "sgd",
-        learning_rate: float = 0.1,
-        weight_decay: float = 5e-4,
+        learning_rate: float = 0.03,
         epochs: int = 30,
         batch_size: int = 128,
         random_state: Any = None,
@@ -87,7 +85,6 @@ class CosineClassifier(TrainedClassifier):
         self.scale = scale
         self.optimizer = optimizer
         self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
         self.epochs = epochs
         self.batch_size = batch_size
         self.random_state = random_state
@@ -97,14 +94,24 @@ class CosineClassifier(TrainedClassifier):
         self, features: Tensor, positions: Tensor, generator: torch.Generator
     ) -> None:
         start = torch.randn(len(self.classes_), features.shape[1], generator=generator)
-        # Rows of length about 0.1: their direction can turn fast at first.
-        weight = self._leaf(0.1 * unit(start), features)
+        weight = self._leaf(unit(start), features)
         scale = self._leaf(torch.tensor(float(self.scale)), features)
 
         def logits(batch: Tensor) -> Tensor:
             return F.linear(unit(batch), scale * unit(weight))
 
-        self._train(logits, [weight, scale], features, positions, generator)
+        def back_to_length_one() -> None:
+            weight.copy_(unit(weight))
+
+        # Only directions count, but a row that grows turns ever more slowly.
+        self._train(
+            logits,
+            [weight, scale],
+            features,
+            positions,
+            generator,
+            after_step=back_to_length_one,
+        )
         # The scale has no sign of its own: a negative one would turn every row around.
         self.head_ = CosineHead(
             weight * scale.sign(), scale.abs(), classes=self.classes_

@@ -99,7 +99,14 @@ class LinearClassifier(TrainedClassifier):
         def logits(batch: Tensor) -> Tensor:
             return F.linear((batch - center) / spread, weight, _BIAS_INPUT * bias)
 
-        self._train(logits, [weight, bias], features, positions, generator)
+        self._train(
+            logits,
+            [weight, bias],
+            features,
+            positions,
+            generator,
+            weight_decay=self.weight_decay,
+        )
         raw = weight.detach().double() / spread
         shift = _BIAS_INPUT * bias.detach().double() - raw @ mean.to(raw)
         self.head_ = LinearHead(

@@ -114,13 +114,13 @@ class CompositionalClassifier(MetaEstimatorMixin, HeadClassifier):
     >>> X = torch.tensor([[4.0, 0.0], [3.0, 0.5], [0.0, 2.0]])
     >>> base = CosineHead(torch.tensor([[1.0, 0.1], [0.6, 1.0]]))
     >>> clf = CompositionalClassifier(base, donors=1).fit(X, ["cat", "cat", "lynx"])
-    >>> clf.head_.weight[1]  # unit(w_kt) + p̂ + ŵ: the lynx took from the cat
-    Parameter containing: tensor([1.5095, 1.9570], requires_grad=True)
+    >>> clf.head_.weight[1].detach()  # unit(w_kt) + p̂ + ŵ: a lynx, in part a cat
+    tensor([1.5095, 1.9570])
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "base": ["no_validation"],
-        "donors": ["no_validation"],
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "base": "no_validation",
+        "donors": "no_validation",
         "temperature": [Interval(Real, 0, None, closed="left")],
         "attention": [StrOptions(set(get_args(Attention)))],
         "include_weight": ["boolean"],

@@ -1,0 +1,284 @@
+"""The files of a `FeatureSet`: one reader and one writer per format."""
+
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from headtail.files import existing_file, open_error, written_whole
+from headtail.tensors import row_blocks
+
+__all__ = ["Columns", "load_columns", "save_columns"]
+
+_SHARD_ROWS = 65_536
+_NAMES_KEY = "class_names"
+
+
+class Columns(NamedTuple):
+    """What a file holds, before it is checked."""
+
+    features: Any
+    labels: Any
+    class_names: Any
+
+
+def load_columns(path: str | os.PathLike[str]) -> Columns:
+    """Read a file by its suffix, or all shards of a folder in the order of names."""
+    path = Path(path)
+    if path.is_dir():
+        return _load_folder(path)
+    path = existing_file(path)
+    if path.suffix not in _READERS:
+        raise ValueError(
+            f"{path} must end in one of {sorted(_READERS)} or be a folder of such "
+            f"files; got {path.suffix!r}."
+        )
+    return _READERS[path.suffix](path)
+
+
+def save_columns(path: str | os.PathLike[str], columns: Columns) -> None:
+    """Write a file by its suffix; without one, a folder of safetensors shards."""
+    path = Path(path)
+    if path.suffix and path.suffix not in _WRITERS:
+        raise ValueError(
+            f"{path} must end in one of {sorted(_WRITERS)}, or in nothing for a folder "
+            f"of shards; got {path.suffix!r}."
+        )
+    if path.suffix:
+        with written_whole(path) as temporary:
+            _WRITERS[path.suffix](temporary, columns)
+        return
+    if path.is_dir() and any(path.iterdir()):
+        raise FileExistsError(
+            f"{path} holds something already; choose a new folder or empty it."
+        )
+    with written_whole(path) as temporary:
+        temporary.mkdir()
+        features, labels, names = columns
+        for start in range(0, len(features), _SHARD_ROWS):
+            rows = slice(start, start + _SHARD_ROWS)
+            shard = temporary / f"part-{start // _SHARD_ROWS:05d}.safetensors"
+            part = None if labels is None else labels[rows]
+            _write_safetensors(shard, Columns(features[rows], part, names))
+
+
+def _load_folder(folder: Path) -> Columns:
+    shards = sorted(file for file in folder.iterdir() if file.suffix in _READERS)
+    if not shards:
+        raise FileNotFoundError(
+            f"{folder} holds no shard; files must end in one of {sorted(_READERS)}."
+        )
+    parts = [_READERS[shard.suffix](shard) for shard in shards]
+    first = parts[0]
+    for shard, part in zip(shards, parts, strict=True):
+        if not np.array_equal(
+            _or_empty(part.class_names), _or_empty(first.class_names)
+        ):
+            raise ValueError(
+                f"{shard} must have the class names of {shards[0].name}; they differ."
+            )
+        if np.shape(part.features)[1:] != np.shape(first.features)[1:]:
+            raise ValueError(
+                f"{shard} must have the width of {shards[0].name}; their features "
+                f"have shapes {np.shape(part.features)} and {np.shape(first.features)}."
+            )
+        if (part.labels is None) != (first.labels is None):
+            raise ValueError(
+                f"{shard} must have labels exactly if {shards[0].name} has them."
+            )
+    labels = None
+    if first.labels is not None:
+        labels = np.concatenate([part.labels for part in parts])
+    features = np.concatenate([part.features for part in parts])
+    return Columns(features, labels, first.class_names)
+
+
+def _or_empty(names: Any) -> npt.NDArray[Any]:
+    return np.asarray([] if names is None else names)
+
+
+def _read_npz(path: Path) -> Columns:
+    try:
+        # The arrays of a foreign file may be pickles: they are refused, never loaded.
+        with np.load(path, allow_pickle=False) as file:
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise ValueError("it holds one array, not several")
+            arrays = {name: file[name] for name in file.files if name != "features"}
+            if "features" in file.files:
+                mapped = _map_member(path, "features.npy")
+                arrays["features"] = file["features"] if mapped is None else mapped
+    except Exception as error:  # a damaged archive fails in many ways
+        raise open_error(path, error, ".npz file without pickled objects") from error
+    return _columns(path, arrays)
+
+
+def _map_member(path: Path, member: str) -> npt.NDArray[Any] | None:
+    """Map an array of an archive without copying it; None if it is compressed."""
+    with zipfile.ZipFile(path) as archive:
+        info = archive.getinfo(member)
+        if info.compress_type != zipfile.ZIP_STORED:
+            return None
+        with archive.open(info) as stream:
+            version = np.lib.format.read_magic(stream)
+            read = {
+                (1, 0): np.lib.format.read_array_header_1_0,
+                (2, 0): np.lib.format.read_array_header_2_0,
+            }.get(version)
+            if read is None:
+                return None
+            shape, fortran, dtype = read(stream)
+            header = stream.tell()
+    if dtype.hasobject or 0 in shape:
+        return None
+    with path.open("rb") as file:
+        # The local header has fields of its own length before the data begin.
+        file.seek(info.header_offset + 26)
+        lengths = np.frombuffer(file.read(4), dtype="<u2")
+    offset = info.header_offset + 30 + int(lengths.sum()) + header
+    order: Literal["F", "C"] = "F" if fortran else "C"
+    mapped: npt.NDArray[Any] = np.memmap(
+        path, dtype=dtype, mode="r", offset=offset, shape=shape, order=order
+    )
+    return mapped
+
+
+def _write_npz(path: Path, columns: Columns) -> None:
+    arrays = {"features": columns.features}
+    if columns.labels is not None:
+        arrays["labels"] = columns.labels
+    if columns.class_names is not None:
+        arrays[_NAMES_KEY] = np.asarray(columns.class_names)
+    with path.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+def _read_safetensors(path: Path) -> Columns:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if _NAMES_KEY in metadata:
+            arrays[_NAMES_KEY] = json.loads(metadata[_NAMES_KEY])
+    except (SafetensorError, OSError, RuntimeError, ValueError) as error:
+        raise open_error(path, error, "safetensors file") from error
+    return _columns(path, arrays)
+
+
+def _write_safetensors(path: Path, columns: Columns) -> None:
+    arrays = {"features": np.ascontiguousarray(columns.features)}
+    if columns.labels is not None:
+        arrays["labels"] = np.ascontiguousarray(columns.labels)
+    metadata = None
+    if columns.class_names is not None:
+        metadata = {_NAMES_KEY: json.dumps(list(columns.class_names))}
+    save_file(arrays, path, metadata=metadata)
+
+
+def _read_parquet(path: Path) -> Columns:
+    pyarrow, parquet = _pyarrow()
+    try:
+        table = parquet.read_table(path)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise open_error(path, error, "parquet file") from error
+    missing = {"features"} - set(table.column_names)
+    if missing:
+        raise ValueError(
+            f"{path} must have a list column 'features' and a column 'label'; it has "
+            f"{table.column_names}."
+        )
+    column = table["features"].combine_chunks()
+    lengths = set(pyarrow.compute.list_value_length(column).to_pylist())
+    if len(lengths) != 1 or None in lengths or column.null_count:
+        raise ValueError(
+            f"{path} must have lists of one length in 'features'; their lengths are "
+            f"{sorted(str(length) for length in lengths)[:5]}."
+        )
+    flat = column.flatten()
+    if flat.null_count:
+        raise ValueError(f"{path} must not have nulls in 'features'.")
+    features = flat.to_numpy(zero_copy_only=False).reshape(len(column), -1)
+    labels = None
+    if "label" in table.column_names:
+        if table["label"].null_count:
+            raise ValueError(f"{path} must not have nulls in 'label'.")
+        labels = np.asarray(table["label"].to_pylist())
+    metadata = table.schema.metadata or {}
+    names = metadata.get(_NAMES_KEY.encode())
+    try:
+        decoded = None if names is None else json.loads(names)
+    except ValueError as error:
+        raise open_error(path, error, "parquet file") from error
+    return Columns(features, labels, decoded)
+
+
+def _write_parquet(path: Path, columns: Columns) -> None:
+    pyarrow, parquet = _pyarrow()
+    flat = np.ascontiguousarray(columns.features).reshape(-1)
+    width = columns.features.shape[1]
+    data = {"features": pyarrow.FixedSizeListArray.from_arrays(flat, width)}
+    if columns.labels is not None:
+        data["label"] = pyarrow.array(columns.labels)
+    table = pyarrow.table(data)
+    if columns.class_names is not None:
+        names = json.dumps(list(columns.class_names))
+        table = table.replace_schema_metadata({_NAMES_KEY: names})
+    parquet.write_table(table, path)
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        import pyarrow.compute
+        import pyarrow.parquet
+    except ImportError as error:
+        raise ImportError(
+            "Parquet files need pyarrow; install it with pip install "
+            "'headtail[parquet]'."
+        ) from error
+    return pyarrow, pyarrow.parquet
+
+
+def _columns(path: Path, arrays: dict[str, Any]) -> Columns:
+    """Pick the columns out of named arrays, and de-quantise 8-bit features."""
+    if "features" not in arrays:
+        raise ValueError(
+            f"{path} must hold an array 'features'; it holds {sorted(arrays)}."
+        )
+    features = arrays["features"]
+    if "scale" in arrays or "zero_point" in arrays:
+        features = _dequantised(path, arrays)
+    return Columns(features, arrays.get("labels"), arrays.get(_NAMES_KEY))
+
+
+def _dequantised(path: Path, arrays: dict[str, Any]) -> npt.NDArray[np.float32]:
+    features = np.asarray(arrays["features"])
+    numbers = [np.asarray(arrays.get(name)) for name in ("scale", "zero_point")]
+    scalars = all(n.size == 1 and n.dtype.kind in "fiu" for n in numbers)
+    if features.dtype not in (np.uint8, np.int8) or features.ndim != 2 or not scalars:
+        raise ValueError(
+            f"{path} must hold 8-bit features [n_samples, n_features] with one number "
+            "each as 'scale' and 'zero_point', or neither of those."
+        )
+    scale, zero_point = (np.float32(n.item()) for n in numbers)
+    result = np.empty(features.shape, dtype=np.float32)
+    for rows in row_blocks(*features.shape):
+        result[rows] = (features[rows] - zero_point) * scale
+    return result
+
+
+_READERS = {
+    ".npz": _read_npz,
+    ".safetensors": _read_safetensors,
+    ".parquet": _read_parquet,
+}
+_WRITERS = {
+    ".npz": _write_npz,
+    ".safetensors": _write_safetensors,
+    ".parquet": _write_parquet,
+}

@@ -1,7 +1,6 @@
 """Make the tail of a classifier as strong as its head."""
 
 from headtail.evaluation import Comparison, Evaluation, evaluate
-from headtail.experiment import compare
 from headtail.features import FeatureSet
 from headtail.heads import CosineHead, EnsembleHead, LinearHead, load_head
 from headtail.methods.base import CosineClassifier, LinearClassifier
@@ -20,6 +19,7 @@ from headtail.statistics import (
     shot_groups,
 )
 from headtail.version import __version__
+from headtail.workflow import compare
 
 __all__ = [
     "ClassStatistics",

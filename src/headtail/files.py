@@ -16,6 +16,7 @@ from torch import Tensor
 __all__ = [
     "existing_file",
     "open_error",
+    "open_metadata",
     "read_tensors",
     "write_tensors",
     "written_whole",
@@ -77,28 +78,37 @@ def write_tensors(
         save_file(ready, temporary, metadata={_KEY: text})
 
 
+def open_metadata(path: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """Return the JSON metadata of a safetensors file; None if it has none of ours."""
+    path = existing_file(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(_KEY)
+        parsed = None if text is None else json.loads(text)
+    except (SafetensorError, OSError, RuntimeError, ValueError) as error:
+        raise open_error(path, error, "safetensors file") from error
+    if parsed is not None and not isinstance(parsed, dict):
+        raise ValueError(f"The metadata of {path} must be a JSON object.")
+    return parsed
+
+
 def read_tensors(
     path: str | os.PathLike[str],
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what `write_tensors` wrote; the tensors are independent copies."""
     path = existing_file(path)
+    metadata = open_metadata(path)
+    if metadata is None:
+        raise ValueError(
+            f"{path} must carry headtail's metadata; it has none. It was written by "
+            "something else: build the head from its tensors, and save that."
+        )
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, RuntimeError) as error:
         raise open_error(path, error, "safetensors file") from error
-    try:
-        parsed = json.loads(metadata[_KEY])
-    except (KeyError, ValueError) as error:
-        raise ValueError(
-            f"{path} must carry headtail's metadata; it has none that can be read. It "
-            "was written by something else: build the head from its tensors, and save "
-            "that."
-        ) from error
-    if not isinstance(parsed, dict):
-        raise ValueError(f"The metadata of {path} must be a JSON object.")
-    return tensors, parsed
+    return tensors, metadata
 
 
 def _sync(path: Path) -> None:

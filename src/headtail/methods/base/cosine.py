@@ -75,7 +75,7 @@ class CosineClassifier(TrainedClassifier):
         scale: float = 16.0,
         *,
         optimizer: Optimizer = "sgd",
-        learning_rate: float = 0.03,
+        learning_rate: float = 0.1,
         epochs: int = 30,
         batch_size: int = 128,
         random_state: Any = None,

@@ -1,0 +1,5 @@
+"""Run the command line: ``python -m headtail``."""
+
+from headtail.cli import main
+
+main()

@@ -1,0 +1,54 @@
+"""``headtail compare``."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from headtail.cli.output import JsonOption, load_features, note, result
+from headtail.registry import METHODS
+from headtail.workflow import check_new_folder, save_comparison
+from headtail.workflow import compare as compare_methods
+
+__all__ = ["compare"]
+
+_ALL = ",".join(row.name for row in METHODS)
+
+
+def compare(
+    train: Annotated[Path, typer.Argument(help="Training features with labels.")],
+    test: Annotated[Path, typer.Argument(help="Test features with labels.")],
+    methods: Annotated[
+        str, typer.Option(help="Names from `headtail methods`, with commas between.")
+    ] = _ALL,
+    reference: Annotated[
+        str | None, typer.Option(help="Compared with; default: the first.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="New folder for tables and predictions."),
+    ] = None,
+    convention: Annotated[
+        Literal["decoupling", "ckt"], typer.Option(help="As in `headtail evaluate`.")
+    ] = "decoupling",
+    seed: Annotated[int, typer.Option(help="Of the fits and the bootstrap.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Fit several methods and compare them on a test set.
+
+    Example: `headtail compare train.npz test.npz --methods cosine,compositional -o run`
+    """
+    if output is not None:
+        check_new_folder(output)
+    comparison = compare_methods(
+        [name.strip() for name in methods.split(",")],
+        load_features(str(train)),
+        load_features(str(test)),
+        reference=reference,
+        convention=convention,
+        random_state=seed,
+    )
+    if output is not None:
+        save_comparison(comparison, output)
+        note(f"Written to {output}.")
+    result(comparison.to_text(), comparison.as_json(), as_json)

@@ -1,0 +1,61 @@
+"""``headtail fit``."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from headtail.cli.output import load_features, note
+from headtail.heads import load_head
+from headtail.workflow import fit_method
+
+__all__ = ["fit"]
+
+
+def fit(
+    features: Annotated[Path, typer.Argument(help="Features with labels.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],
+    method: Annotated[
+        str | None,
+        typer.Option(help="Name from `headtail methods`; default: the recommended."),
+    ] = None,
+    base: Annotated[
+        Path | None, typer.Option(help="A trained head to build on, used as it is.")
+    ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A parameter of the method, as name=value."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Makes the fit repeatable.")] = 0,
+) -> None:
+    """Fit a method on features and write its head.
+
+    Example: `headtail fit train.npz --method compositional -o head.safetensors`
+    """
+    parameters = dict(_setting(text) for text in setting or [])
+    if base is not None:
+        parameters["base"] = load_head(base)
+    data = load_features(str(features))
+    classifier = fit_method(data, method, parameters, random_state=seed)
+    classifier.save_classifier(output)
+    note(
+        f"{type(classifier).__name__}: {len(classifier.classes_)} classes, "
+        f"{len(data)} examples."
+    )
+    missing = set(range(len(data.class_names or ()))) - set(data.targets.tolist())
+    if missing and data.class_names is not None:
+        names = [data.class_names[label] for label in sorted(missing)]
+        note(f"Without example, so not learned: {', '.join(names)}.")
+    typer.echo(str(output))
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """Read name=value; the value is JSON if it can be, else text."""
+    name, found, value = text.partition("=")
+    if not found:
+        raise ValueError(f"--set must be name=value; got {text!r}.")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value

@@ -1,0 +1,29 @@
+"""``headtail predict``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headtail.cli.output import load_features
+from headtail.registry import load_classifier
+from headtail.workflow import predict_features
+
+__all__ = ["predict"]
+
+
+def predict(
+    head: Annotated[Path, typer.Argument(help="Written by `headtail fit`.")],
+    features: Annotated[Path, typer.Argument(help="Features; labels are optional.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File to write, .csv or .npz.")
+    ],
+) -> None:
+    """Predict labels, probabilities and the five best classes.
+
+    Example: `headtail predict head.safetensors test.npz -o predictions.csv`
+    """
+    classifier = load_classifier(head)
+    data = load_features(str(features), labelled=False)
+    predict_features(classifier, data).save(output)
+    typer.echo(str(output))

@@ -1,0 +1,17 @@
+"""From feature sets to fitted, extended, evaluated and compared classifiers."""
+
+from headtail.workflow.compare import check_new_folder, compare, save_comparison
+from headtail.workflow.describe import describe
+from headtail.workflow.fit import add_examples, fit_method
+from headtail.workflow.use import evaluate_classifier, predict_features
+
+__all__ = [
+    "add_examples",
+    "check_new_folder",
+    "compare",
+    "describe",
+    "evaluate_classifier",
+    "fit_method",
+    "predict_features",
+    "save_comparison",
+]

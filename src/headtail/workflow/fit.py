@@ -1,0 +1,81 @@
+"""Fit a method on a feature set, and add examples to what was fitted."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from headtail.features import FeatureSet
+from headtail.matching import matched_labels, name_classes
+from headtail.registry import METHODS, get_method, recommended_method
+
+__all__ = ["add_examples", "fit_method"]
+
+
+def fit_method(
+    data: FeatureSet,
+    method: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    random_state: int | None = 0,
+) -> Any:
+    """Fit a method of the registry on labelled features; keep the class names.
+
+    Parameters
+    ----------
+    data
+        Features with labels.
+    method
+        Name in the registry; None for the recommended one.
+    parameters
+        Of the estimator; unknown ones are refused by it.
+    random_state
+        For an estimator that has one and none is in `parameters`.
+
+    Returns
+    -------
+    classifier
+        The fitted estimator; `class_names_` if the data have names.
+
+    Examples
+    --------
+    >>> data = FeatureSet([[1.0, 0.1], [0.9, 0.0], [0.0, 1.0]], ["cat", "cat", "lynx"])
+    >>> fit_method(data, "ncm").class_names_
+    ('cat', 'lynx')
+    """
+    row = recommended_method() if method is None else get_method(method)
+    estimator = row.estimator()
+    known = estimator.get_params(deep=False)
+    given = dict(parameters or {})
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise ValueError(
+            f"Method {row.name!r} has no parameter {unknown}; it has {sorted(known)}."
+        )
+    if "random_state" in known:
+        given.setdefault("random_state", random_state)
+    classifier = estimator.set_params(**given).fit(data.features, data.targets)
+    name_classes(classifier, data)
+    return classifier
+
+
+def add_examples(classifier: Any, data: FeatureSet) -> list[str]:
+    """Add examples, of known and of new classes, to a fitted classifier in place.
+
+    No training; see `partial_fit` of the classifier. Returns the names of new classes.
+    """
+    if not hasattr(classifier, "partial_fit"):
+        able = [m.name for m in METHODS if hasattr(m.estimator(), "partial_fit")]
+        raise ValueError(
+            f"{type(classifier).__name__} cannot take examples without training; "
+            f"methods that can are {able}. Fit one of them."
+        )
+    n_known = len(classifier.classes_)
+    labels = matched_labels(classifier, data, new=True)
+    classifier.partial_fit(data.features, labels)
+    new = classifier.classes_[n_known:].tolist()
+    if data.class_names is None:
+        return [str(label) for label in new]
+    name_of = dict(zip(labels.tolist(), data.targets.tolist(), strict=True))
+    names = [data.class_names[name_of[label]] for label in new]
+    if new and hasattr(classifier, "class_names_"):
+        classifier.class_names_ = (*classifier.class_names_[:n_known], *names)
+    return names

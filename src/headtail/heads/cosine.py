@@ -1,6 +1,6 @@
 """The cosine head: the angle between features and a direction per class."""
 
-from typing import Any
+from typing import Any, SupportsFloat
 
 import torch
 import torch.nn.functional as F
@@ -35,16 +35,20 @@ class CosineHead(Head):
     """
 
     def __init__(
-        self, weight: Tensor, scale: float | Tensor = 16.0, *, classes: Classes = None
+        self,
+        weight: Tensor,
+        scale: SupportsFloat = 16.0,
+        *,
+        classes: Classes = None,
     ) -> None:
         super().__init__()
         self.weight = nn.Parameter(checked_weight(weight))
-        scale = torch.as_tensor(scale).detach().to(self.weight)
-        if scale.numel() != 1 or not (torch.isfinite(scale).all() and scale > 0):
+        factor = torch.as_tensor(scale).detach().to(self.weight)
+        if factor.numel() != 1 or not (torch.isfinite(factor).all() and factor > 0):
             raise ValueError(
-                f"scale must be one positive number; got {scale.tolist()}."
+                f"scale must be one positive number; got {factor.tolist()}."
             )
-        self.scale = nn.Parameter(scale.reshape(()).clone())
+        self.scale = nn.Parameter(factor.reshape(()).clone())
         self._set_classes(classes)
 
     @property

@@ -1,6 +1,7 @@
 """Sufficient statistics per class, from one pass over the features."""
 
-from typing import Any
+from operator import index
+from typing import Any, SupportsIndex
 
 import torch
 from jaxtyping import Float, Int
@@ -47,8 +48,13 @@ class ClassStatistics:
     """
 
     def __init__(
-        self, n_classes: int, n_features: int, *, device: torch.device | None = None
+        self,
+        n_classes: SupportsIndex,
+        n_features: SupportsIndex,
+        *,
+        device: str | torch.device | None = None,
     ) -> None:
+        n_classes, n_features = index(n_classes), index(n_features)
         if n_classes < 0 or n_features < 1:
             raise ValueError(
                 "n_classes must be at least 0 and n_features at least 1; got "
@@ -178,7 +184,7 @@ class ClassStatistics:
 def class_prototypes(
     features: Float[Tensor, "n_samples n_features"],
     labels: Int[Tensor, " n_samples"],
-    n_classes: int,
+    n_classes: SupportsIndex,
 ) -> Float[Tensor, "n_classes n_features"]:
     """Average the unit features of every class (equation 3 of CKT).
 

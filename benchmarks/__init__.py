@@ -1,0 +1,1 @@
+"""Measurements: each script writes JSON to benchmarks/results and prints its ratios."""

@@ -1,0 +1,21 @@
+"""Run all benchmarks, or those named: ``python -m benchmarks [NAME ...]``."""
+
+import subprocess
+import sys
+
+NAMES = (
+    "statistics_speed",
+    "compositional_speed",
+    "fit_memory",
+    "many_classes",
+    "base_defaults",
+    "compositional_tables",
+)
+
+failed = []
+for name in sys.argv[1:] or NAMES:
+    print(f"== {name}", flush=True)
+    # One process each: peak memory is that of the benchmark alone.
+    if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"]).returncode:
+        failed.append(name)
+sys.exit(f"failed or skipped: {', '.join(failed)}" if failed else 0)

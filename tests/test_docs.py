@@ -14,7 +14,7 @@ from headtail.registry import METHODS
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 CARDS = DOCS / "methods"
-PAGES = [DOCS / "index.md", *sorted((DOCS / "how-to").glob("*.md"))]
+PAGES = [ROOT / "README.md", DOCS / "index.md", *sorted((DOCS / "how-to").glob("*.md"))]
 CARD_PARTS = 10
 
 BLOCK = re.compile(r"^```(python|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from headtail.cli.output import load_features, note
+from headtail.cli.output import check_output, load_features, note
 from headtail.registry import load_classifier
 from headtail.workflow import add_examples
 
@@ -21,6 +21,7 @@ def add(
 
     Example: `headtail add head.safetensors new.npz -o larger.safetensors`
     """
+    check_output(output)
     classifier = load_classifier(head)
     data = load_features(str(features))
     names = add_examples(classifier, data)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from headtail.cli.output import load_features, note
+from headtail.cli.output import check_output, load_features, note
 from headtail.heads import load_head
 from headtail.workflow import fit_method
 
@@ -33,6 +33,7 @@ def fit(
 
     Example: `headtail fit train.npz --method compositional -o head.safetensors`
     """
+    check_output(output)
     parameters = dict(_setting(text) for text in setting or [])
     if base is not None:
         parameters["base"] = load_head(base)

@@ -1,13 +1,14 @@
 """What the commands print: results to stdout, notes to stderr."""
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from headtail.features import FeatureSet
 
-__all__ = ["JsonOption", "load_features", "note", "result"]
+__all__ = ["JsonOption", "check_output", "load_features", "note", "result"]
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 
@@ -22,6 +23,14 @@ def result(text: str, data: Any, as_json: bool) -> None:
 def note(text: str) -> None:
     """Print a note to stderr."""
     typer.echo(text, err=True)
+
+
+def check_output(path: Path) -> None:
+    """Refuse a file that cannot be written, before any work is done for it."""
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; name a file in it.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"The folder of {path} must exist; make it first.")
 
 
 def load_features(path: str, *, labelled: bool = True) -> FeatureSet:

@@ -64,6 +64,9 @@ def compare(
             "methods must be names or a mapping; got one name. Put it in []."
         )
     if not isinstance(methods, Mapping):
+        methods = list(methods)
+        if len(set(methods)) < len(methods):
+            raise ValueError(f"methods must be distinct; got {methods}.")
         methods = {name: get_method(name).estimator() for name in methods}
     if not methods:
         raise ValueError("methods must hold at least one method; got none.")

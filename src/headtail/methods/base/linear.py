@@ -71,7 +71,7 @@ class LinearClassifier(TrainedClassifier):
         *,
         optimizer: Optimizer = "sgd",
         learning_rate: float = 20.0,
-        weight_decay: float = 0.0,
+        weight_decay: float = 1e-5,
         epochs: int = 30,
         batch_size: int = 128,
         random_state: Any = None,

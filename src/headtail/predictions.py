@@ -75,12 +75,17 @@ class Predictions:
 
     def _write_npz(self, path: Path) -> None:
         arrays = {
-            "label": self.top[:, 0],
+            "label": _plain(self.top[:, 0]),
             "probability": self.top_probability[:, 0],
-            "top5": self.top,
+            "top5": _plain(self.top),
             "top5_probability": self.top_probability,
         }
         if self.true is not None:
-            arrays["true"] = self.true
+            arrays["true"] = _plain(self.true)
         with path.open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
+
+
+def _plain(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return text labels as text: objects would have to be pickled."""
+    return labels.astype(str) if labels.dtype.kind == "O" else labels

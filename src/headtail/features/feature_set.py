@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from headtail.features.files import Columns, load_columns, save_columns
+from headtail.labels import positions_of
 from headtail.tensors import as_tensor, row_blocks, shown
 
 __all__ = ["FeatureSet"]
@@ -123,6 +124,7 @@ class FeatureSet:
     def subset(self, rows: npt.ArrayLike) -> "FeatureSet":
         """Return the rows with these indices, or where this mask is true."""
         rows = np.asarray(rows)
+        rows = rows if rows.size else rows.astype(np.int64)
         labels = None if self.labels is None else self.labels[rows]
         return FeatureSet(self.features[rows], labels, self.class_names)
 
@@ -203,11 +205,9 @@ def _labels(
 def _named(
     values: npt.NDArray[np.str_], names: tuple[str, ...] | None
 ) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
-    known = np.unique(values) if names is None else np.asarray(names)
-    order = np.argsort(known)
-    found = np.searchsorted(known, values, sorter=order).clip(max=len(known) - 1)
-    codes = order[found]
-    unknown = known[codes] != values
+    known = np.unique(values) if names is None else np.asarray(names, dtype=str)
+    codes = positions_of(values, known)
+    unknown = codes < 0
     if unknown.any():
         raise ValueError(
             "labels must be names in class_names; got "

@@ -8,10 +8,12 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from headtail.files import existing_file, open_error, written_whole
+from headtail.labels import same_kind
 from headtail.tensors import row_blocks
 
 __all__ = ["Columns", "load_columns", "save_columns"]
@@ -61,7 +63,7 @@ def save_columns(path: str | os.PathLike[str], columns: Columns) -> None:
     with written_whole(path) as temporary:
         temporary.mkdir()
         features, labels, names = columns
-        for start in range(0, len(features), _SHARD_ROWS):
+        for start in range(0, max(1, len(features)), _SHARD_ROWS):
             rows = slice(start, start + _SHARD_ROWS)
             shard = temporary / f"part-{start // _SHARD_ROWS:05d}.safetensors"
             part = None if labels is None else labels[rows]
@@ -92,11 +94,24 @@ def _load_folder(folder: Path) -> Columns:
             raise ValueError(
                 f"{shard} must have labels exactly if {shards[0].name} has them."
             )
+        if part.labels is not None and not _fits(part, first):
+            raise ValueError(
+                f"{shard} must have one label per row, of the kind of those in "
+                f"{shards[0].name}; got {np.shape(part.labels)} labels for "
+                f"{np.shape(part.features)} features."
+            )
     labels = None
     if first.labels is not None:
         labels = np.concatenate([part.labels for part in parts])
     features = np.concatenate([part.features for part in parts])
     return Columns(features, labels, first.class_names)
+
+
+def _fits(part: Columns, first: Columns) -> bool:
+    """Tell whether a shard's labels fit its rows, and in kind those of the first."""
+    labels = np.asarray(part.labels)
+    one_each = labels.shape == np.shape(part.features)[:1]
+    return one_each and same_kind(labels, np.asarray(first.labels))
 
 
 def _or_empty(names: Any) -> npt.NDArray[Any]:
@@ -106,9 +121,10 @@ def _or_empty(names: Any) -> npt.NDArray[Any]:
 def _read_npz(path: Path) -> Columns:
     try:
         # The arrays of a foreign file may be pickles: they are refused, never loaded.
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise ValueError("it holds one array, not several")
+        with path.open("rb") as stream:
+            if not zipfile.is_zipfile(stream):
+                raise ValueError("it is no archive of arrays")
+            file = np.load(stream, allow_pickle=False)
             arrays = {name: file[name] for name in file.files if name != "features"}
             if "features" in file.files:
                 mapped = _map_member(path, "features.npy")
@@ -162,7 +178,14 @@ def _read_safetensors(path: Path) -> Columns:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            # NumPy has no bfloat16; the rest shares the mapped file's memory.
+            arrays = {
+                name: tensor.float().numpy()
+                if tensor.dtype == torch.bfloat16
+                else tensor.numpy()
+                for name in file.keys()  # noqa: SIM118
+                for tensor in [file.get_tensor(name)]
+            }
         if _NAMES_KEY in metadata:
             arrays[_NAMES_KEY] = json.loads(metadata[_NAMES_KEY])
     except (SafetensorError, OSError, RuntimeError, ValueError) as error:
@@ -192,22 +215,13 @@ def _read_parquet(path: Path) -> Columns:
             f"{path} must have a list column 'features' and a column 'label'; it has "
             f"{table.column_names}."
         )
-    column = table["features"].combine_chunks()
-    lengths = set(pyarrow.compute.list_value_length(column).to_pylist())
-    if len(lengths) != 1 or None in lengths or column.null_count:
-        raise ValueError(
-            f"{path} must have lists of one length in 'features'; their lengths are "
-            f"{sorted(str(length) for length in lengths)[:5]}."
-        )
-    flat = column.flatten()
-    if flat.null_count:
-        raise ValueError(f"{path} must not have nulls in 'features'.")
-    features = flat.to_numpy(zero_copy_only=False).reshape(len(column), -1)
+    features = _list_column(path, pyarrow, table["features"])
     labels = None
     if "label" in table.column_names:
         if table["label"].null_count:
             raise ValueError(f"{path} must not have nulls in 'label'.")
-        labels = np.asarray(table["label"].to_pylist())
+        column = table["label"].combine_chunks()
+        labels = column.to_numpy(zero_copy_only=False)
     metadata = table.schema.metadata or {}
     names = metadata.get(_NAMES_KEY.encode())
     try:
@@ -217,9 +231,38 @@ def _read_parquet(path: Path) -> Columns:
     return Columns(features, labels, decoded)
 
 
+def _list_column(path: Path, pyarrow: Any, chunks: Any) -> npt.NDArray[Any]:
+    """Return a column of lists of one length as [n_samples, n_features]."""
+    kind = chunks.type
+    if not any(
+        is_kind(kind)
+        for is_kind in (
+            pyarrow.types.is_list,
+            pyarrow.types.is_large_list,
+            pyarrow.types.is_fixed_size_list,
+        )
+    ):
+        raise ValueError(f"{path} must have lists in 'features'; it has {kind}.")
+    column = chunks.combine_chunks()
+    if not len(column):
+        width = kind.list_size if pyarrow.types.is_fixed_size_list(kind) else 0
+        return np.empty((0, width), kind.value_type.to_pandas_dtype())
+    lengths = set(pyarrow.compute.list_value_length(column).to_pylist())
+    if len(lengths) != 1 or None in lengths:
+        raise ValueError(
+            f"{path} must have lists of one length in 'features'; their lengths are "
+            f"{sorted(str(length) for length in lengths)[:5]}."
+        )
+    flat = column.flatten()
+    if flat.null_count:
+        raise ValueError(f"{path} must not have nulls in 'features'.")
+    return np.asarray(flat.to_numpy(zero_copy_only=False)).reshape(len(column), -1)
+
+
 def _write_parquet(path: Path, columns: Columns) -> None:
     pyarrow, parquet = _pyarrow()
-    flat = np.ascontiguousarray(columns.features).reshape(-1)
+    native = columns.features.dtype.newbyteorder("=")
+    flat = np.ascontiguousarray(columns.features, dtype=native).reshape(-1)
     width = columns.features.shape[1]
     data = {"features": pyarrow.FixedSizeListArray.from_arrays(flat, width)}
     if columns.labels is not None:

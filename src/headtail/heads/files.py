@@ -45,7 +45,7 @@ def load_head(path: str | os.PathLike[str]) -> Head:
             },
             None if classes is None else decode_labels(classes),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ValueError(
             f"{Path(path)} must hold a head whose metadata fit its weights; {error!s}."
         ) from error
@@ -73,7 +73,7 @@ def build_head(
         tensors["weight"],
         tensors.get("bias"),
         center=tensors.get("center"),
-        normalize=bool(spec["normalize"]),
+        normalize=spec["normalize"] is True,
         classes=classes,
     )
 

@@ -2,6 +2,7 @@
 
 import os
 from abc import abstractmethod
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -61,11 +62,10 @@ class Head(nn.Module):
                 f"classes must name each of the {self.n_classes} rows; got shape "
                 f"{self.classes.shape}."
             )
-        values, counts = np.unique(self.classes, return_counts=True)
-        if (counts > 1).any():
-            raise ValueError(
-                f"classes must be distinct; {shown(values[counts > 1])} come twice."
-            )
+        counts = Counter(self.classes.tolist())
+        twice = [label for label, count in counts.items() if count > 1]
+        if twice:
+            raise ValueError(f"classes must be distinct; {shown(twice)} come twice.")
 
     def extra_repr(self) -> str:
         """Show the sizes."""

@@ -51,9 +51,11 @@ class LinearHead(Head):
         self.weight = nn.Parameter(checked_weight(weight))
         self.bias: nn.Parameter | None = None
         if bias is not None:
-            self.bias = nn.Parameter(_checked_vector(bias, "bias", self.n_classes))
+            bias = _checked_vector(bias, "bias", self.n_classes)
+            self.bias = nn.Parameter(bias.to(self.weight))
         if center is not None:
             center = _checked_vector(center, "center", self.n_features)
+            center = center.to(self.weight)
         self.register_buffer("center", center)
         self.normalize = normalize
         self._set_classes(classes)

@@ -107,7 +107,7 @@ class ClassStatistics:
                 "add_class on the smaller one first."
             )
         every = torch.arange(self.n_classes, device=self.sums.device)
-        return self._add((every, *other._tensors()), sign=1)
+        return self._add((every, *other.copy()._tensors()), sign=1)
 
     def forget(self, features: Any, labels: Any) -> "ClassStatistics":
         """Take examples away again that were added before.
@@ -115,10 +115,10 @@ class ClassStatistics:
         A class whose last example is taken has sums of exactly zero.
         """
         part = self._summarise(features, labels)
-        classes, counts, zeros = part[0], part[1], part[2]
-        short = (self.class_counts[classes] < counts) | (
-            self.zero_counts[classes] < zeros
-        )
+        classes, counts, zeros = (tensor.to(self.sums.device) for tensor in part[:3])
+        short = self.zero_counts[classes] < zeros
+        # Rows that are not zero must not outnumber those that were added either.
+        short |= (self.class_counts - self.zero_counts)[classes] < counts - zeros
         if short.any():
             raise ValueError(
                 "forget can only take away examples that were added; classes "
@@ -249,6 +249,7 @@ def _check_rows(
             f"labels must be integers; got {labels.dtype}. Encode them as positions "
             "0 … n_classes-1."
         )
+    labels = labels.to(torch.int64)
     wrong = (labels < 0) | (labels >= n_classes)
     if wrong.any():
         out = sorted(set(labels[wrong].tolist()))

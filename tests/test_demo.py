@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+
+from headtail.datasets import long_tailed_digits
+from headtail.demo import demo, demo_features
+from headtail.evaluation import fingerprint
+from headtail.registry import METHODS
+
+
+@pytest.fixture(scope="module")
+def comparison():
+    return demo()
+
+
+@pytest.fixture(scope="module")
+def features():
+    return demo_features()
+
+
+def test_features_are_64_positive_units_with_the_labels_and_names_of_the_digits(
+    features,
+):
+    digits = long_tailed_digits()
+    for data, labels in zip(
+        features, (digits.train_labels, digits.test_labels), strict=True
+    ):
+        assert data.features.shape == (len(labels), 64)
+        assert data.features.min() == 0
+        assert data.zero_rows == 0
+        np.testing.assert_array_equal(data.labels, labels)
+        assert data.class_names == digits.class_names
+
+
+def test_every_method_of_the_registry_is_in_the_table(comparison):
+    names = [row.name for row in METHODS]
+    assert list(comparison.evaluations) == names
+    lines = comparison.to_text().splitlines()
+    assert [line.split()[0] for line in lines[3:]] == names
+    assert comparison.reference == "cosine"
+
+
+def test_every_group_has_classes_and_every_figure_is_defined(comparison):
+    for evaluation in comparison.evaluations.values():
+        sizes = [
+            evaluation[name].n_classes for name in ("all", "many", "medium", "few")
+        ]
+        assert sizes == [10, 1, 4, 5]
+        for figure in evaluation.figures.values():
+            assert 0 <= figure.low <= figure.value <= figure.high <= 1
+
+
+def test_the_recommended_method_is_better_in_the_tail_than_the_trained_head(
+    comparison,
+):
+    few = {name: e["few"].value for name, e in comparison.evaluations.items()}
+    for row in METHODS:
+        if row.recommended:
+            assert few[row.name] > few["cosine"]
+
+
+def test_same_seed_same_json_and_another_seed_other_features(comparison, features):
+    assert demo(0).to_json() == comparison.to_json()
+    train, test = features
+    facts = comparison.provenance
+    assert facts["train"]["fingerprint"] == fingerprint(train.features, train.labels)
+    assert facts["test"]["fingerprint"] == fingerprint(test.features, test.labels)
+    other, _ = demo_features(1)
+    assert other.labels.tolist() == long_tailed_digits(1).train_labels.tolist()
+    assert other.labels.tolist() != train.labels.tolist()
+    assert fingerprint(other.features) != fingerprint(train.features)

@@ -10,6 +10,7 @@ NAMES = (
     "many_classes",
     "base_defaults",
     "compositional_tables",
+    "compositional_attention",
 )
 
 failed = []

@@ -73,15 +73,25 @@ def run(name: str) -> dict[str, list[list[float]]]:
     return rows
 
 
-tables = {name: run(name) for name in SETS}
-for name, rows in tables.items():
-    print(f"\n{name} ({SETS[name]}), test, many/medium/few/all in %")
-    print("| method | many | medium | few | all | seeds |\n|---|---|---|---|---|---|")
-    for method, values in rows.items():
-        mean, spread = 100 * np.mean(values, axis=0), 100 * np.std(values, axis=0)
-        cells = [
-            f"{m:.1f} ± {s:.1f}" if len(values) > 1 else f"{m:.1f}"
-            for m, s in zip(mean, spread, strict=True)
-        ]
-        print(f"| {method} | {' | '.join(cells)} | {len(values)} |")
-write("compositional_tables", {"groups": GROUPS, "seeds": len(SEEDS), "tables": tables})
+def main() -> None:
+    tables = {name: run(name) for name in SETS}
+    for name, rows in tables.items():
+        print(f"\n{name} ({SETS[name]}), test, many/medium/few/all in %")
+        print(
+            "| method | many | medium | few | all | seeds |\n|---|---|---|---|---|---|"
+        )
+        for method, values in rows.items():
+            mean, spread = 100 * np.mean(values, axis=0), 100 * np.std(values, axis=0)
+            cells = [
+                f"{m:.1f} ± {s:.1f}" if len(values) > 1 else f"{m:.1f}"
+                for m, s in zip(mean, spread, strict=True)
+            ]
+            print(f"| {method} | {' | '.join(cells)} | {len(values)} |")
+    write(
+        "compositional_tables",
+        {"groups": GROUPS, "seeds": len(SEEDS), "tables": tables},
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -118,6 +118,13 @@ def test_the_readme_is_short_and_begins_with_two_commands():
     assert {"make demo", "make test"} <= set(first)
 
 
+@METHOD_ROWS
+def test_the_readme_lists_every_method(method):
+    card = f"[{method.name}](docs/methods/{method.name}.md)"
+    row = f"| {card} | `{method.estimator.__name__}` | {method.summary} |"
+    assert row in read(ROOT / "README.md")
+
+
 def test_contributing_is_short():
     assert len(read(ROOT / "CONTRIBUTING.md").splitlines()) <= 60
 

@@ -117,7 +117,7 @@ def test_existing_file_names_what_is_missing_or_a_folder(tmp_path):
 def test_tensors_and_metadata_survive_a_round_trip(tmp_path):
     write_tensors(tmp_path / "t", TENSORS, METADATA)
     tensors, metadata = read_tensors(tmp_path / "t")
-    assert metadata == METADATA
+    assert metadata == {"format": 1, **METADATA}
     assert set(tensors) == set(TENSORS)
     for name, tensor in TENSORS.items():
         assert tensors[name].dtype == tensor.dtype
@@ -202,3 +202,16 @@ def test_read_tensors_names_a_file_whose_metadata_are_no_object(tmp_path, value)
     save_file(TENSORS, tmp_path / "odd", metadata={"headtail": json.dumps(value)})
     with pytest.raises(ValueError, match=r"metadata of .*odd must be a JSON object"):
         read_tensors(tmp_path / "odd")
+
+
+def test_saving_touches_no_neighbour(tmp_path):
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    with written_whole(tmp_path / "a") as path:
+        path.write_text("a")
+    assert (tmp_path / "a").read_text() == "a"
+
+
+def test_another_format_is_refused_by_its_number(tmp_path):
+    write_tensors(tmp_path / "a", {}, {"format": 99})
+    with pytest.raises(ValueError, match=r"a must have format 1; it has 99"):
+        read_tensors(tmp_path / "a")

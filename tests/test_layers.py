@@ -34,7 +34,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "evaluation": {"tensors", "labels", "statistics"},
     "datasets": {"tensors"},
     "matching": {"tensors", "labels", "features"},
-    "predictions": {"files"},
+    "predictions": {"files", "tensors"},
     "workflow": {
         "version",
         "labels",

@@ -18,6 +18,11 @@ def classifier(classes, names=None, dtype=None):
     return result
 
 
+def labels_for(fitted, examples, **options):
+    names = getattr(fitted, "class_names_", None)
+    return matched_labels(examples, fitted.classes_, names, **options)
+
+
 def data(labels, names=None):
     return FeatureSet(np.ones((len(labels), 1)), labels, names)
 
@@ -47,7 +52,7 @@ def test_class_names_are_the_given_ones_or_the_labels_as_text():
 )
 def test_classes_match_by_name_whatever_their_order(known, named, labels):
     fitted = classifier([10, 40, 20, 30], known)
-    matched = matched_labels(fitted, data(labels, named))
+    matched = labels_for(fitted, data(labels, named))
     value_of = dict(zip(known, [10, 40, 20, 30], strict=True))
     assert matched.tolist() == [value_of[named[label]] for label in labels]
 
@@ -55,7 +60,7 @@ def test_classes_match_by_name_whatever_their_order(known, named, labels):
 @pytest.mark.parametrize("dtype", [str, object])
 def test_text_classes_are_their_own_names(dtype):
     fitted = classifier(["ox", "cat"], dtype=dtype)
-    matched = matched_labels(fitted, data(["cat", "ox", "cat"]))
+    matched = labels_for(fitted, data(["cat", "ox", "cat"]))
     assert matched.tolist() == ["cat", "ox", "cat"]
 
 
@@ -64,13 +69,13 @@ def test_text_classes_are_their_own_names(dtype):
 )
 def test_classes_match_by_value_unless_both_have_names(names, data_names):
     fitted = classifier([3, 1], names)
-    matched = matched_labels(fitted, data([1, 1, 3], data_names))
+    matched = labels_for(fitted, data([1, 1, 3], data_names))
     assert matched.tolist() == [1, 1, 3]
 
 
 def test_names_that_do_not_occur_need_not_be_known():
     fitted = classifier([0, 1], ["ox", "cat"])
-    assert matched_labels(fitted, data([2, 2], ANIMALS)).tolist() == [0, 0]
+    assert labels_for(fitted, data([2, 2], ANIMALS)).tolist() == [0, 0]
 
 
 @pytest.mark.parametrize(
@@ -85,12 +90,12 @@ def test_names_that_do_not_occur_need_not_be_known():
 )
 def test_unknown_classes_are_named(classes, names, labels, data_names, message):
     with pytest.raises(ValueError, match=message):
-        matched_labels(classifier(classes, names), data(labels, data_names))
+        labels_for(classifier(classes, names), data(labels, data_names))
 
 
 def test_new_names_get_the_next_free_integers():
     fitted = classifier([7, 2], ["ox", "cat"])
-    matched = matched_labels(fitted, data([3, 0, 1, 3, 2], ANIMALS), new=True)
+    matched = labels_for(fitted, data([3, 0, 1, 3, 2], ANIMALS), new=True)
     assert matched.tolist() == [9, 2, 8, 9, 7]
     assert matched.dtype.kind == "i"
 
@@ -98,22 +103,22 @@ def test_new_names_get_the_next_free_integers():
 @pytest.mark.parametrize("dtype", [str, object])
 def test_new_names_of_a_text_classifier_are_their_own_labels(dtype):
     fitted = classifier(["ox", "cat"], dtype=dtype)
-    matched = matched_labels(fitted, data([3, 0, 1], ANIMALS), new=True)
+    matched = labels_for(fitted, data([3, 0, 1], ANIMALS), new=True)
     assert matched.tolist() == ["yak", "cat", "lynx"]
 
 
 def test_new_values_keep_their_value():
-    matched = matched_labels(classifier([0, 1]), data([1, 9, 0]), new=True)
+    matched = labels_for(classifier([0, 1]), data([1, 9, 0]), new=True)
     assert matched.tolist() == [1, 9, 0]
 
 
 def test_new_changes_nothing_if_all_classes_are_known():
     fitted = classifier([7, 2], ["ox", "cat"])
-    matched = matched_labels(fitted, data([0, 2], ANIMALS), new=True)
+    matched = labels_for(fitted, data([0, 2], ANIMALS), new=True)
     assert matched.tolist() == [2, 7]
 
 
 def test_data_without_labels_are_refused():
     unlabelled = FeatureSet(np.ones((1, 1)), None)
     with pytest.raises(ValueError, match="have no labels"):
-        matched_labels(classifier([0, 1]), unlabelled)
+        labels_for(classifier([0, 1]), unlabelled)

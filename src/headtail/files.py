@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 __all__ = [
+    "FORMAT",
     "existing_file",
     "open_error",
     "open_metadata",
@@ -22,6 +23,7 @@ __all__ = [
     "written_whole",
 ]
 
+FORMAT = 1
 _KEY = "headtail"
 
 
@@ -36,9 +38,13 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     if not path.parent.is_dir():
         raise FileNotFoundError(f"The folder of {path} must exist; make it first.")
     holder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    probe = holder / ".mode"
     try:
+        probe.touch()
         yield holder / path.name
-        _sync(holder / path.name)
+        _share(holder / path.name, probe.stat().st_mode & 0o777)
+        for written in [holder / path.name, *(holder / path.name).rglob("*")]:
+            _sync(written)
         (holder / path.name).replace(path)
         _sync(path.parent)
     finally:
@@ -72,7 +78,7 @@ def write_tensors(
         name: tensor.detach().cpu().contiguous().clone()
         for name, tensor in tensors.items()
     }
-    text = json.dumps(metadata, sort_keys=True, allow_nan=False)
+    text = json.dumps({"format": FORMAT, **metadata}, sort_keys=True, allow_nan=False)
     with written_whole(path) as temporary:
         # One key: the format keeps several in no fixed order, and bytes would differ.
         save_file(ready, temporary, metadata={_KEY: text})
@@ -103,6 +109,11 @@ def read_tensors(
             f"{path} must carry headtail's metadata; it has none. It was written by "
             "something else: build the head from its tensors, and save that."
         )
+    if metadata.get("format") != FORMAT:
+        raise ValueError(
+            f"{path} must have format {FORMAT}; it has {metadata.get('format')!r}. "
+            "Read it with the version of headtail that wrote it."
+        )
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
@@ -111,10 +122,14 @@ def read_tensors(
     return tensors, metadata
 
 
+def _share(path: Path, mode: int) -> None:
+    """Give files the user's usual mode: some libraries write for the owner alone."""
+    for file in [path, *path.rglob("*")]:
+        if file.is_file():
+            file.chmod(mode)
+
+
 def _sync(path: Path) -> None:
-    if path.is_dir():
-        for child in path.iterdir():
-            _sync(child)
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -8,12 +8,16 @@ import numpy.typing as npt
 
 __all__ = ["decode_labels", "encode_labels", "positions_of", "same_kind"]
 
-_TEXT = "UO"
-
 
 def same_kind(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> bool:
     """Tell whether both are text, or neither: 3 and "3" are different labels."""
-    return (first.dtype.kind in _TEXT) == (second.dtype.kind in _TEXT)
+    return _is_text(first) == _is_text(second)
+
+
+def _is_text(labels: npt.NDArray[Any]) -> bool:
+    if labels.dtype.kind == "O":
+        return all(isinstance(label, str) for label in labels.tolist())
+    return labels.dtype.kind == "U"
 
 
 def positions_of(

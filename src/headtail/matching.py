@@ -29,29 +29,33 @@ def class_names_of(classifier: Any) -> tuple[str, ...]:
 
 
 def matched_labels(
-    classifier: Any, data: FeatureSet, *, new: bool = False
+    data: FeatureSet,
+    classes: npt.NDArray[Any],
+    names: tuple[str, ...] | None = None,
+    *,
+    new: bool = False,
 ) -> npt.NDArray[Any]:
-    """Return the labels of `data` in the label space of the classifier.
+    """Return the labels of `data` in the label space of `classes`.
 
-    Classes match by name if both have names, else by label value. Unknown classes are
-    an error that names them, unless `new` is true: then they get labels of their own
-    (their label value if matched by value, else the next free integers).
+    Classes match by name if both have names (labels that are text are names too), else
+    by label value. Unknown classes are an error that names them, unless `new` is true:
+    then they get labels of their own (their label value if matched by value, else the
+    next free integers).
     """
-    names = getattr(classifier, "class_names_", None)
-    if names is None and classifier.classes_.dtype.kind in "UO":
-        names = tuple(classifier.classes_.tolist())
+    if names is None and classes.dtype.kind in "UO":
+        names = tuple(classes.tolist())
     if names is None or data.class_names is None:
-        return _by_value(classifier.classes_, data, new)
+        return _by_value(classes, data, new)
     occurring, inverse = np.unique(data.targets, return_inverse=True)
     wanted = np.asarray([data.class_names[label] for label in occurring])
     positions = positions_of(wanted, np.asarray(names))
     unknown = positions < 0
     if unknown.any() and not new:
         raise ValueError(_unknown(wanted[unknown], len(names)))
-    values = classifier.classes_[positions]
+    values = classes[positions]
     if unknown.any():
         values = values.astype(object)
-        values[unknown] = _fresh(classifier.classes_, wanted[unknown])
+        values[unknown] = _fresh(classes, wanted[unknown])
         values = np.asarray(values.tolist())
     labels: npt.NDArray[Any] = values[inverse.reshape(-1)]
     return labels

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headtail.files import written_whole
+from headtail.tensors import row_blocks
 
 __all__ = ["Predictions"]
 
@@ -43,7 +44,12 @@ class Predictions:
     ) -> "Predictions":
         """Take the best classes from probabilities [n_samples, n_classes]."""
         # A stable sort: equal probabilities come in the order of classes, as argmax.
-        best = np.argsort(-proba, axis=1, kind="stable")[:, :_TOP]
+        best = np.concatenate(
+            [
+                np.argsort(-proba[rows], axis=1, kind="stable")[:, :_TOP]
+                for rows in row_blocks(*proba.shape)
+            ]
+        )
         return cls(classes[best], np.take_along_axis(proba, best, axis=1), true)
 
     def save(self, path: str | os.PathLike[str]) -> None:

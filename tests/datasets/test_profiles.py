@@ -92,5 +92,5 @@ def test_too_few_examples_are_refused_with_the_classes_that_lack_them():
 
 
 def test_labels_without_a_count_are_refused():
-    with pytest.raises(ValueError, match="and a count"):
+    with pytest.raises(ValueError, match="labels go to 2, counts to 1"):
         subsample(np.array([0, 1, 2]), [1, 1], 0)

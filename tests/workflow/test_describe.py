@@ -115,5 +115,5 @@ def test_what_is_no_such_file_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"a\.safetensors must be a whole safetensors"):
         describe(tmp_path / "a.safetensors")
     (tmp_path / "a.txt").write_text("foreign")
-    with pytest.raises(ValueError, match=r"a\.txt must end in one of"):
+    with pytest.raises(ValueError, match=r"a\.txt must be a whole safetensors"):
         describe(tmp_path / "a.txt")

@@ -5,7 +5,6 @@ import warnings
 from typing import Any
 
 import typer
-from rich.console import Console
 
 from headtail.cli.add import add
 from headtail.cli.compare import compare
@@ -50,5 +49,4 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 
 
 def _stderr(text: str) -> None:
-    console = Console(stderr=True, soft_wrap=True)
-    console.print(text, markup=False, highlight=False)
+    typer.echo(text, err=True)

@@ -40,11 +40,16 @@ def subsample(
     """
     counts = np.asarray(class_counts)
     have = np.bincount(labels, minlength=len(counts))
-    short = have[: len(counts)] < counts
-    if short.any() or len(have) > len(counts):
+    if len(have) > len(counts):
         raise ValueError(
-            "Every class must have as many examples as class_counts asks for, and a "
-            f"count; classes {shown(short.nonzero()[0])} have too few."
+            f"class_counts must count every class; labels go to {len(have) - 1}, "
+            f"counts to {len(counts) - 1}."
+        )
+    short = have < counts
+    if short.any():
+        raise ValueError(
+            "Every class must have as many examples as class_counts asks for; classes "
+            f"{shown(short.nonzero()[0])} have too few."
         )
     order = np.random.default_rng(seed).permutation(len(labels))
     order = order[np.argsort(labels[order], kind="stable")]

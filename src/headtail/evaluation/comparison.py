@@ -1,4 +1,4 @@
-"""Fit several methods on the same data and compare them on the same test set."""
+"""Compare methods by their predictions on the same test set."""
 
 import csv
 import hashlib
@@ -42,6 +42,8 @@ class Comparison:
         By method: probabilities [n_samples, n_classes].
     y_true
         Labels of the test examples.
+    classes
+        Label of every column of the predictions.
     provenance
         What was run: parameters, seed, versions, fingerprints of the data.
     """
@@ -50,6 +52,7 @@ class Comparison:
     reference: str
     predictions: dict[str, npt.NDArray[Any]]
     y_true: npt.NDArray[Any]
+    classes: npt.NDArray[Any]
     provenance: dict[str, Any]
 
     def difference(
@@ -187,6 +190,9 @@ def compare_predictions(
         reference,
         dict(predictions),
         np.asarray(y_true),
+        np.arange(len(np.asarray(class_counts)))
+        if classes is None
+        else np.asarray(classes),
         dict(provenance or {}),
     )
 

@@ -178,6 +178,8 @@ def evaluate_all(
 ) -> dict[str, Evaluation]:
     """Evaluate several methods on the same replicates, so that they can be paired."""
     counts = np.asarray(class_counts)
+    if n_replicates < 0:
+        raise ValueError(f"n_replicates must be at least 0; got {n_replicates}.")
     groups = shot_groups(counts, convention)
     positions = _true_positions(y_true, classes, len(counts))
     tables = {

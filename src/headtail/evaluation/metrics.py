@@ -42,15 +42,9 @@ class ExampleTable:
     design
         Sparse, [n_samples, 3 · n_classes + 15]: hit and top-5 hit by true class, 1 by
         predicted class, confidence minus hit by bin.
-    class_sizes
-        Test examples per class.
-    predicted
-        Position of the predicted class of every example.
     """
 
     design: Any
-    class_sizes: npt.NDArray[np.int64]
-    predicted: npt.NDArray[np.int64]
 
     @classmethod
     def build(
@@ -78,8 +72,7 @@ class ExampleTable:
             (np.concatenate(values), (np.tile(row, 4), np.concatenate(columns))),
             shape=(n_samples, 3 * n_classes + _BINS),
         )
-        sizes = np.bincount(positions, minlength=n_classes)
-        return cls(design, sizes, predicted)
+        return cls(design)
 
 
 def groups_of(

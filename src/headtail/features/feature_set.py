@@ -57,7 +57,8 @@ class FeatureSet:
         class_names: npt.ArrayLike | None = None,
     ) -> None:
         self.features = _array(features)
-        if self.features.ndim != 2 or self.features.dtype.kind not in "fiu":
+        shape = self.features.shape
+        if len(shape) != 2 or not shape[1] or self.features.dtype.kind not in "fiu":
             raise ValueError(
                 "features must be numbers [n_samples, n_features]; got "
                 f"{self.features.dtype} of shape {list(self.features.shape)}."
@@ -91,8 +92,9 @@ class FeatureSet:
         """Read ``.npz``, ``.safetensors``, ``.parquet`` or a folder of such shards.
 
         Features stay on disk, memory-mapped, in safetensors files and in ``.npz`` files
-        without compression. 8-bit features with the scalars `scale` and `zero_point`
-        are read as (q - zero_point) · scale. Rows of zeros are reported by a warning.
+        without compression; shards of a folder are joined in memory. 8-bit
+        features with the scalars `scale` and `zero_point` are read as
+        (q - zero_point) · scale. Rows of zeros are reported by a warning.
 
         Raises
         ------

@@ -15,6 +15,17 @@ from headtail.heads.head import Classes, Head
 __all__ = ["EnsembleHead"]
 
 
+def _common_classes(members: Sequence[Head]) -> Classes:
+    """Return the members' classes, which must be the same where they have any."""
+    known = [member.classes for member in members if member.classes is not None]
+    if any(labels.tolist() != known[0].tolist() for labels in known):
+        raise ValueError(
+            "members must have the same classes in the same order; got "
+            f"{[labels.tolist()[:5] for labels in known]}."
+        )
+    return known[0] if known else None
+
+
 class EnsembleHead(Head):
     """Log of the mean of the members' softmax probabilities (CKT eq. 8).
 
@@ -23,7 +34,7 @@ class EnsembleHead(Head):
     members
         Heads over the same classes and features, at least one.
     classes
-        Label of every row, if known.
+        Label of every row, if known; None for those of the members.
 
     Examples
     --------
@@ -49,7 +60,7 @@ class EnsembleHead(Head):
             )
         # Copies, so that training the ensemble does not change what was passed in.
         self.members = nn.ModuleList(copy.deepcopy(member) for member in members)
-        self._set_classes(classes)
+        self._set_classes(_common_classes(members) if classes is None else classes)
 
     @property
     def n_classes(self) -> int:

@@ -47,13 +47,18 @@ class Head(nn.Module):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the head to one safetensors file; `load_head` reads it."""
-        metadata: dict[str, Any] = {"format": 1, "head": self.spec()}
+        metadata: dict[str, Any] = {"head": self.spec()}
         if self.classes is not None:
             metadata["classes"] = encode_labels(self.classes)
         tensors = {f"head.{name}": value for name, value in self.state_dict().items()}
         write_tensors(path, tensors, metadata)
 
     def _set_classes(self, classes: Classes) -> None:
+        listed = [] if classes is None else list(classes)
+        if len({isinstance(label, str) for label in listed}) > 1:
+            raise TypeError(
+                f"classes must not mix text and numbers; got {shown(listed)}."
+            )
         self.classes = None if classes is None else np.array(classes)
         if self.classes is None:
             return

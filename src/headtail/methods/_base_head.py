@@ -16,10 +16,10 @@ from headtail.tensors import shown
 __all__ = ["TrainedRows", "base_classifier", "trained_rows"]
 
 
-def base_classifier(base: Any, default: HeadClassifier, random_state: Any) -> Any:
+def base_classifier(base: Any, default: HeadClassifier, **settings: Any) -> Any:
     """Return the trained head, or an estimator to fit that is nobody else's.
 
-    An estimator without a random state of its own gets `random_state`.
+    The `settings` (random_state, device) go to an estimator that has none of its own.
     """
     if isinstance(base, nn.Linear):
         return LinearHead(base.weight, base.bias)
@@ -32,9 +32,9 @@ def base_classifier(base: Any, default: HeadClassifier, random_state: Any) -> An
             f"torch.nn.Linear or None; got {type(base).__name__}. Wrap the weights of "
             "another model in LinearHead(weight, bias)."
         )
-    if base.get_params().get("random_state", 0) is None:
-        base.set_params(random_state=random_state)
-    return base
+    own = base.get_params(deep=False)
+    missing = {k: v for k, v in settings.items() if k in own and own[k] is None}
+    return base.set_params(**missing)
 
 
 class TrainedRows(NamedTuple):
@@ -59,6 +59,7 @@ def trained_rows(base: Head, classes: npt.NDArray[Any], n_features: int) -> Trai
             f"or LinearHead without center and normalize); got {type(base).__name__}."
         )
     weight = base.weight.detach()
+    weight = weight.to(torch.promote_types(weight.dtype, torch.float32))
     if base.n_features != n_features:
         raise ValueError(
             f"The base head must take the {n_features} features of X; it takes "

@@ -1,7 +1,8 @@
 """What every method shares: the door for arrays, and prediction with a head."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,10 +20,11 @@ from torch import Tensor
 
 from headtail.heads import Head
 from headtail.methods._files import save_classifier
-from headtail.statistics import ClassStatistics
 from headtail.tensors import as_tensor, row_blocks, shown
 
 __all__ = ["HeadClassifier", "check_directions", "check_finite", "computing_dtype"]
+
+_HALF = (torch.float16, torch.bfloat16)
 
 
 class HeadClassifier(ClassifierMixin, BaseEstimator):
@@ -62,6 +64,18 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self, "head_")
         save_classifier(self, path)
 
+    @contextmanager
+    def _fitting(self) -> Iterator[None]:
+        """Fit as a whole or not at all, whatever gradient mode the caller is in."""
+        before = self.__dict__.copy()
+        try:
+            with torch.inference_mode(False), torch.enable_grad():
+                yield
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+
     def _map_logits(self, X: Any, function: Callable[[Tensor], Tensor]) -> Tensor:
         check_is_fitted(self, "head_")
         features = self._open_features(X, reset=False)
@@ -72,14 +86,21 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
         with torch.inference_mode():
             for rows in row_blocks(len(features), size):
                 block = features[rows].to(example.device, example.dtype)
-                parts.append(function(self.head_(block)).cpu())
+                logits = self.head_(block)
+                if logits.dtype in _HALF:  # NumPy has no bfloat16
+                    logits = logits.float()
+                parts.append(function(logits).cpu())
         return torch.cat(parts)
 
     def _open_features(self, X: Any, *, reset: bool) -> Tensor:
         """Return X as a tensor that shares its memory; check its width."""
         if not isinstance(X, Tensor):
             X = validate_data(self, X, reset=reset, ensure_all_finite=False)
-            return as_tensor(X)
+            return _numbers(as_tensor(X))
+        if X.layout != torch.strided or X.is_complex():
+            raise TypeError(
+                f"X must be a dense tensor of real numbers; got {X.layout}, {X.dtype}."
+            )
         if X.ndim != 2 or 0 in X.shape:
             raise ValueError(
                 "Expected 2D array of at least 1 sample and 1 feature; got a tensor of "
@@ -87,12 +108,13 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
             )
         if reset:
             self.n_features_in_ = X.shape[1]
+            self.__dict__.pop("feature_names_in_", None)
         elif X.shape[1] != self.n_features_in_:
             raise ValueError(
                 f"X has {X.shape[1]} features, but {type(self).__name__} is expecting "
                 f"{self.n_features_in_} features as input."
             )
-        return X.detach()
+        return _numbers(X.detach())
 
     def _open_labelled(
         self, X: Any, y: Any, *, reset: bool
@@ -106,13 +128,14 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
             check_consistent_length(features, y)
         else:
             X, y = validate_data(self, X, y, reset=reset, ensure_all_finite=False)
-            features = as_tensor(X)
+            features = _numbers(as_tensor(X))
         check_classification_targets(y)
         return features, y
 
     def _open_fit(self, X: Any, y: Any) -> tuple[Tensor, Tensor]:
         """Validate everything for `fit`; return features and class positions."""
         self._validate_params()
+        self.__dict__.pop("class_names_", None)  # those of an earlier fit
         features, y = self._open_labelled(X, y, reset=True)
         classes, positions, counts = np.unique(
             y, return_inverse=True, return_counts=True
@@ -127,12 +150,19 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
 
     def _work_device(self, features: Tensor) -> torch.device:
         device = getattr(self, "device", None)
-        return features.device if device is None else torch.device(device)
+        if device is None:
+            return features.device
+        try:
+            return torch.empty(0, device=device).device
+        except (RuntimeError, AssertionError) as error:
+            raise ValueError(
+                f"device must be one that this torch can use; got {device!r} ({error})."
+            ) from error
 
 
-def check_directions(statistics: ClassStatistics, classes: npt.NDArray[Any]) -> None:
-    """Refuse a class all of whose examples are zero: it has no direction."""
-    empty = (statistics.zero_counts == statistics.class_counts).cpu().numpy()
+def check_directions(nonzero_counts: Tensor, classes: npt.NDArray[Any]) -> None:
+    """Refuse a class without an example that is not zero: it has no direction."""
+    empty = (nonzero_counts == 0).cpu().numpy()
     if empty.any():
         raise ValueError(
             "Every class must have an example that is not all zero; all features of "
@@ -143,8 +173,13 @@ def check_directions(statistics: ClassStatistics, classes: npt.NDArray[Any]) -> 
 
 def computing_dtype(features: Tensor) -> torch.dtype:
     """Return float64 for float64 and integers, float32 for the rest."""
-    low = {torch.float32, torch.float16, torch.bfloat16}
+    low = {torch.float32, *_HALF}
     return torch.float32 if features.dtype in low else torch.float64
+
+
+def _numbers(features: Tensor) -> Tensor:
+    """Return truth values as 0 and 1, everything else as it is."""
+    return features.to(torch.uint8) if features.dtype == torch.bool else features
 
 
 def check_finite(features: Tensor) -> None:

@@ -30,7 +30,6 @@ def save_classifier(estimator: Any, path: str | os.PathLike[str]) -> None:
     names = [*_COMMON, *estimator._saved]
     names += [name for name in _OPTIONAL if hasattr(estimator, name)]
     metadata = {
-        "format": 1,
         "estimator": _encode(estimator, "parameters", tensors),
         "fitted": {
             name: _encode(getattr(estimator, name), name, tensors) for name in names
@@ -65,12 +64,28 @@ def build_classifier(
         )
     for name, encoded in fitted.items():
         setattr(estimator, name, _decode(encoded, name, tensors, estimators))
+    _check_fit(estimator)
     _check_sizes(estimator)
     return estimator
 
 
-def _check_sizes(estimator: Any) -> None:
+def _check_fit(estimator: Any) -> None:
     """Refuse parts that do not fit each other."""
+    estimator._validate_params()
+    n_classes, n_features = len(estimator.classes_), estimator.n_features_in_
+    counts = estimator.class_counts_
+    if counts.dtype != np.int64 or (counts < 1).any():
+        raise ValueError("class_counts_ must be integers of at least 1")
+    if estimator.head_.classes.tolist() != estimator.classes_.tolist():
+        raise ValueError("classes_ must be those of the head, distinct")
+    if len(getattr(estimator, "class_names_", estimator.classes_)) != n_classes:
+        raise ValueError(f"class_names_ must name {n_classes} classes")
+    if len(getattr(estimator, "feature_names_in_", range(n_features))) != n_features:
+        raise ValueError(f"feature_names_in_ must name {n_features} features")
+
+
+def _check_sizes(estimator: Any) -> None:
+    """Refuse heads, statistics and arrays of another size."""
     n_classes, n_features = len(estimator.classes_), estimator.n_features_in_
     for name in _COMMON + estimator._saved:
         value = getattr(estimator, name)

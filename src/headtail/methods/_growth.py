@@ -27,21 +27,34 @@ def grow(
     merged = merged_classes(estimator.classes_, labels, classes)
     n_new = len(merged) - len(estimator.classes_)
     old: ClassStatistics = estimator.statistics_
-    batch = ClassStatistics(len(merged), old.n_features, device=old.sums.device)
-    batch.update(features, torch.from_numpy(positions_of(labels, merged)))
-    total = old.copy()
-    for _ in range(n_new):
-        total.add_class()
-    total.merge(batch)
+    total = old.copy(n_new)
+    total.update(features, torch.from_numpy(positions_of(labels, merged)))
     if directions:
-        check_directions(total, merged)
+        check_directions(total.nonzero_counts, merged)
+    names = _grown_names(estimator, merged)
     estimator.statistics_ = total
     estimator.classes_ = merged
     estimator.class_counts_ = total.class_counts.cpu().numpy().copy()
-    if n_new and hasattr(estimator, "class_names_"):
-        new = tuple(str(label) for label in merged[-n_new:])
-        estimator.class_names_ = (*estimator.class_names_, *new)
+    if names is not None:
+        estimator.class_names_ = names
     return n_new
+
+
+def _grown_names(
+    estimator: HeadClassifier, merged: npt.NDArray[Any]
+) -> tuple[str, ...] | None:
+    """Name new classes by their labels; refuse a name that is taken."""
+    known: tuple[str, ...] | None = getattr(estimator, "class_names_", None)
+    if known is None:
+        return None
+    new = tuple(str(label) for label in merged[len(known) :])
+    taken = sorted(set(known) & set(new))
+    if taken:
+        raise ValueError(
+            f"New classes must have new names; {shown(taken)} are taken. Give the new "
+            "examples class names."
+        )
+    return (*known, *new)
 
 
 def merged_classes(

@@ -3,6 +3,7 @@
 from operator import index
 from typing import Any, SupportsIndex
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -16,7 +17,7 @@ __all__ = ["ClassStatistics", "class_prototypes"]
 class ClassStatistics:
     """Counts, sums and sums of unit vectors of every class.
 
-    All training-free methods are computed from these, so a data set is read once.
+    Training-free methods are computed from these, so a data set is read once.
     Sums are kept in float64; the order of updates changes nothing beyond rounding.
 
     Parameters
@@ -60,10 +61,13 @@ class ClassStatistics:
                 "n_classes must be at least 0 and n_features at least 1; got "
                 f"{n_classes} and {n_features}."
             )
-        double = torch.zeros(n_classes, n_features, dtype=torch.float64, device=device)
-        count = torch.zeros(n_classes, dtype=torch.int64, device=device)
-        self.sums, self.unit_sums = double, double.clone()
-        self.class_counts, self.zero_counts = count, count.clone()
+        shape = (n_classes, n_features)
+        # Sums made in inference mode could never be added to outside of it.
+        with torch.inference_mode(False):
+            double = torch.zeros(shape, dtype=torch.float64, device=device)
+            count = torch.zeros(n_classes, dtype=torch.int64, device=device)
+            self.sums, self.unit_sums = double, double.clone()
+            self.class_counts, self.zero_counts = count, count.clone()
 
     def __repr__(self) -> str:
         return (
@@ -80,6 +84,11 @@ class ClassStatistics:
     def n_features(self) -> int:
         """Length of a feature vector."""
         return self.sums.shape[1]
+
+    @property
+    def nonzero_counts(self) -> Int[Tensor, " n_classes"]:
+        """Examples per class that are not all zero."""
+        return self.class_counts - self.zero_counts
 
     @property
     def means(self) -> Float[Tensor, "n_classes n_features"]:
@@ -100,6 +109,8 @@ class ClassStatistics:
 
     def merge(self, other: "ClassStatistics") -> "ClassStatistics":
         """Add the examples of `other`, which must have the same shape."""
+        if not isinstance(other, ClassStatistics):
+            raise TypeError(f"other must be statistics; got {type(other).__name__}.")
         if other.sums.shape != self.sums.shape:
             raise ValueError(
                 "Statistics to merge must have the same n_classes and n_features; got "
@@ -118,7 +129,7 @@ class ClassStatistics:
         classes, counts, zeros = (tensor.to(self.sums.device) for tensor in part[:3])
         short = self.zero_counts[classes] < zeros
         # Rows that are not zero must not outnumber those that were added either.
-        short |= (self.class_counts - self.zero_counts)[classes] < counts - zeros
+        short |= self.nonzero_counts[classes] < counts - zeros
         if short.any():
             raise ValueError(
                 "forget can only take away examples that were added; classes "
@@ -133,15 +144,20 @@ class ClassStatistics:
 
     def add_class(self) -> int:
         """Append a class without examples and return its position."""
-        self.class_counts, self.zero_counts, self.sums, self.unit_sums = (
-            torch.cat([tensor, tensor.new_zeros(1, *tensor.shape[1:])])
-            for tensor in self._tensors()
-        )
+        self.class_counts, self.zero_counts, self.sums, self.unit_sums = self.copy(
+            n_new=1
+        )._tensors()
         return self.n_classes - 1
 
-    def copy(self) -> "ClassStatistics":
-        """Return an independent copy."""
-        return self.from_tensors(*(tensor.clone() for tensor in self._tensors()))
+    def copy(self, n_new: int = 0) -> "ClassStatistics":
+        """Return an independent copy with `n_new` further classes without examples."""
+        with torch.inference_mode(False):
+            return self.from_tensors(
+                *(
+                    torch.cat([tensor, tensor.new_zeros(n_new, *tensor.shape[1:])])
+                    for tensor in self._tensors()
+                )
+            )
 
     @classmethod
     def from_tensors(
@@ -172,13 +188,22 @@ class ClassStatistics:
 
     def _summarise(self, features: Any, labels: Any) -> tuple[Tensor, ...]:
         """Return the classes that occur and what to add to each of them."""
-        features, labels = as_tensor(features), as_tensor(labels)
-        _check_rows(features, labels, self.n_classes, self.n_features)
-        labels = labels.to(features.device, torch.int64)
-        classes, local, counts = torch.unique(
-            labels, return_inverse=True, return_counts=True
-        )
-        return classes, counts, *class_sums(features, local, len(classes))
+        if not isinstance(labels, Tensor):
+            labels = np.asarray(labels)
+            if labels.dtype.kind not in "iu" and labels.size:
+                raise TypeError(
+                    f"labels must be integers; got {labels.dtype}. Encode them as "
+                    "positions 0 … n_classes-1."
+                )
+            labels = labels if labels.size else labels.astype(np.int64)
+        with torch.inference_mode(False):
+            features, labels = as_tensor(features), as_tensor(labels)
+            _check_rows(features, labels, self.n_classes, self.n_features)
+            labels = labels.to(features.device, torch.int64)
+            classes, local, counts = torch.unique(
+                labels, return_inverse=True, return_counts=True
+            )
+            return classes, counts, *class_sums(features, local, len(classes))
 
 
 def class_prototypes(
@@ -188,27 +213,27 @@ def class_prototypes(
 ) -> Float[Tensor, "n_classes n_features"]:
     """Average the unit features of every class (equation 3 of CKT).
 
-    The mean is not scaled to unit length again: its length tells how much the
-    examples of a class agree. Rows of zeros count as examples with a zero vector.
+        The mean is not scaled to unit length again: its length tells how much the
+        examples of a class agree. Rows of zeros count as examples with a zero vector.
 
     Parameters
     ----------
-    features
-        Any scale; only directions matter.
-    labels
-        Position of each example's class, 0 … n_classes-1; every class occurs.
-    n_classes
-        Number of classes.
+        features
+            Any scale; only directions matter.
+        labels
+            Position of each example's class, 0 … n_classes-1; every class occurs.
+        n_classes
+            Number of classes.
 
     Returns
     -------
-    prototypes
-        In float64.
+        prototypes
+            In float64.
 
     References
     ----------
-    Parisot et al. "Long-tail Recognition via Compositional Knowledge Transfer."
-    CVPR 2022, equation 3.
+        Parisot et al. "Long-tail Recognition via Compositional Knowledge Transfer."
+        CVPR 2022, equation 3.
 
     Examples
     --------

@@ -15,7 +15,7 @@ from headtail.evaluation import Comparison, compare_predictions, fingerprint
 from headtail.features import FeatureSet
 from headtail.files import written_whole
 from headtail.labels import positions_of
-from headtail.matching import matched_labels, name_classes
+from headtail.matching import matched_labels
 from headtail.predictions import Predictions
 from headtail.registry import get_method
 from headtail.statistics import Convention
@@ -42,8 +42,8 @@ def compare(
         Names in the registry, or a mapping from names of your own to unfitted
         estimators, which are cloned.
     train, test
-        A `FeatureSet` each, or a pair (features, labels). Classes match by name if both
-        have names, else by label value. The test set chooses nothing.
+        A `FeatureSet` each, its path, or a pair (features, labels). Classes match by
+        name if both have names, else by label value. The test set chooses nothing.
     reference
         The method that the others are compared with; None for the first.
     convention, n_replicates
@@ -70,21 +70,33 @@ def compare(
         methods = {name: get_method(name).estimator() for name in methods}
     if not methods:
         raise ValueError("methods must hold at least one method; got none.")
+    if reference is not None and reference not in methods:
+        raise ValueError(
+            f"reference must be one of the methods {list(methods)}; got {reference!r}."
+        )
+    for name, estimator in methods.items():
+        if not hasattr(estimator, "predict_proba"):
+            raise TypeError(
+                f"Method {name!r} must have predict_proba; {estimator!r} has none."
+            )
+    classes, counts = np.unique(train.targets, return_counts=True)
+    names = None
+    if train.class_names is not None:
+        names = tuple(train.class_names[label] for label in classes)
+    y_true = matched_labels(test, classes, names)
     predictions, parameters = {}, {}
     for name, estimator in methods.items():
         classifier = clone(estimator)
         if classifier.get_params().get("random_state", 0) is None:
             classifier.set_params(random_state=random_state)
         classifier.fit(train.features, train.targets)
-        name_classes(classifier, train)
         predictions[name] = classifier.predict_proba(test.features)
         parameters[name] = _parameters(classifier)
-    counts = np.unique(train.targets, return_counts=True)[1]
     return compare_predictions(
         predictions,
-        matched_labels(classifier, test),
+        y_true,
         counts,
-        classes=classifier.classes_,
+        classes=classes,
         reference=reference,
         convention=convention,
         n_replicates=n_replicates,
@@ -94,8 +106,9 @@ def compare(
             "random_state": random_state,
             "train": _facts(train),
             "test": _facts(test),
-            "classes": classifier.classes_.tolist(),
-            "class_names": getattr(classifier, "class_names_", None),
+            "n_replicates": n_replicates,
+            "classes": classes.tolist(),
+            "class_names": names,
             "versions": {
                 "headtail": __version__,
                 "torch": torch.__version__.split("+")[0],
@@ -108,9 +121,14 @@ def compare(
 def save_comparison(comparison: Comparison, path: str | os.PathLike[str]) -> None:
     """Write a new folder with the table, JSON, CSV and every method's predictions."""
     path = check_new_folder(path)
-    facts = comparison.provenance
-    classes = np.asarray(facts["class_names"] or facts["classes"])
-    true = classes[positions_of(comparison.y_true, np.asarray(facts["classes"]))]
+    for name in comparison.predictions:
+        if Path(name).name != name or name.startswith("."):
+            raise ValueError(
+                f"A method's name must do as a file name to be saved; got {name!r}."
+            )
+    names = comparison.provenance.get("class_names")
+    classes = comparison.classes if names is None else np.asarray(names)
+    true = classes[positions_of(comparison.y_true, comparison.classes)]
     with written_whole(path) as folder:
         (folder / "predictions").mkdir(parents=True)
         (folder / "comparison.json").write_text(comparison.to_json(), "utf-8")
@@ -126,12 +144,16 @@ def check_new_folder(path: str | os.PathLike[str]) -> Path:
     path = Path(path)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise FileExistsError(f"{path} holds something already; choose a new folder.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"The folder of {path} must exist; make it first.")
     return path
 
 
 def _feature_set(data: Any) -> FeatureSet:
     if isinstance(data, FeatureSet):
         return data
+    if isinstance(data, str | os.PathLike):
+        return FeatureSet.load(data)
     features, labels = data
     return FeatureSet(features, labels)
 
@@ -144,8 +166,8 @@ def _parameters(classifier: Any) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     try:
-        return json.loads(json.dumps(value))
-    except TypeError:
+        return json.loads(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError):
         return repr(value)
 
 

@@ -19,7 +19,8 @@ __all__ = ["describe"]
 def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return facts about a file: a classifier, a head or features."""
     path = Path(path)
-    metadata = open_metadata(path) if path.suffix == ".safetensors" else None
+    only_features = path.is_dir() or path.suffix in (".npz", ".parquet")
+    metadata = None if only_features else open_metadata(path)
     if metadata is None:
         return _features(FeatureSet.load(path))
     if "estimator" not in metadata:
@@ -65,7 +66,7 @@ def _features(data: FeatureSet) -> dict[str, Any]:
         "dtype": str(data.features.dtype),
         "zero_rows": data.zero_rows,
     }
-    if data.labels is not None:
+    if data.labels is not None and len(data):
         facts["labels"] = _counts(np.unique(data.labels, return_counts=True)[1])
     if data.class_names is not None:
         facts["class_names"] = _listed(data.class_names)

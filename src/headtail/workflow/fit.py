@@ -69,13 +69,22 @@ def add_examples(classifier: Any, data: FeatureSet) -> list[str]:
             f"methods that can are {able}. Fit one of them."
         )
     n_known = len(classifier.classes_)
-    labels = matched_labels(classifier, data, new=True)
-    classifier.partial_fit(data.features, labels)
+    names = getattr(classifier, "class_names_", None)
+    labels = matched_labels(data, classifier.classes_, names, new=True)
+    if data.class_names is not None:
+        # New classes get the names of the data, not those that partial_fit would give.
+        vars(classifier).pop("class_names_", None)
+    try:
+        classifier.partial_fit(data.features, labels)
+    except BaseException:
+        if names is not None:
+            classifier.class_names_ = names
+        raise
     new = classifier.classes_[n_known:].tolist()
     if data.class_names is None:
         return [str(label) for label in new]
     name_of = dict(zip(labels.tolist(), data.targets.tolist(), strict=True))
-    names = [data.class_names[name_of[label]] for label in new]
-    if new and hasattr(classifier, "class_names_"):
-        classifier.class_names_ = (*classifier.class_names_[:n_known], *names)
-    return names
+    added = [data.class_names[name_of[label]] for label in new]
+    if names is not None:
+        classifier.class_names_ = (*names, *added)
+    return added

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from headtail.evaluation import Evaluation, evaluate
 from headtail.features import FeatureSet
@@ -23,7 +24,7 @@ def evaluate_classifier(
 ) -> Evaluation:
     """Evaluate a fitted classifier on labelled features; classes match as in `add`."""
     return evaluate(
-        matched_labels(classifier, test),
+        _matched(classifier, test),
         classifier.predict_proba(test.features),
         classifier.class_counts_,
         classes=classifier.classes_,
@@ -41,8 +42,13 @@ def predict_features(classifier: Any, data: FeatureSet) -> Predictions:
     classes = names if hasattr(classifier, "class_names_") else classifier.classes_
     true = None
     if data.labels is not None:
-        labels = matched_labels(classifier, data)
+        labels = _matched(classifier, data)
         true = classes[positions_of(labels, classifier.classes_)]
     return Predictions.from_proba(
         classifier.predict_proba(data.features), classes, true
     )
+
+
+def _matched(classifier: Any, data: FeatureSet) -> npt.NDArray[Any]:
+    names = getattr(classifier, "class_names_", None)
+    return matched_labels(data, classifier.classes_, names)

@@ -101,7 +101,7 @@ def test_an_explicit_threshold_without_donor_is_an_error(base, data):
     ("donors", "error", "message"),
     [
         ("heads", ValueError, "'prototypes' or 'no-transfer'; got 'heads'"),
-        ((), TypeError, r"got \(\)"),
+        ((), ValueError, "at least one member; got none"),
         ((0, True), ValueError, "got True"),
         ((0, 1.5), ValueError, "got 1.5"),
         (-1, ValueError, "got -1"),

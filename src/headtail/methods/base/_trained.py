@@ -48,11 +48,12 @@ class TrainedClassifier(HeadClassifier):
 
     def fit(self, X: Any, y: Any) -> "TrainedClassifier":
         """Train on features X of shape (n_samples, n_features) with labels y."""
-        features, positions = self._open_fit(X, y)
-        check_finite(features)
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        generator = torch.Generator().manual_seed(seed)
-        self._fit_head(features, positions, generator)
+        with self._fitting():
+            features, positions = self._open_fit(X, y)
+            check_finite(features)
+            seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+            generator = torch.Generator().manual_seed(seed)
+            self._fit_head(features, positions, generator)
         return self
 
     @abstractmethod

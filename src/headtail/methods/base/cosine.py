@@ -9,10 +9,11 @@ from torch import Tensor
 
 from headtail.heads import CosineHead
 from headtail.methods._constraints import Interval
+from headtail.methods._estimator import check_directions
 from headtail.methods._training import Optimizer
 from headtail.methods.base._trained import TRAINING_CONSTRAINTS, TrainedClassifier
 from headtail.samplers import Sampling
-from headtail.tensors import unit
+from headtail.tensors import row_blocks, unit
 
 __all__ = ["CosineClassifier"]
 
@@ -93,6 +94,11 @@ class CosineClassifier(TrainedClassifier):
     def _fit_head(
         self, features: Tensor, positions: Tensor, generator: torch.Generator
     ) -> None:
+        directed = torch.cat(
+            [(features[rows] != 0).any(dim=1) for rows in row_blocks(*features.shape)]
+        )
+        n_directed = positions[directed.cpu()].bincount(minlength=len(self.classes_))
+        check_directions(n_directed, self.classes_)
         start = torch.randn(len(self.classes_), features.shape[1], generator=generator)
         weight = self._leaf(unit(start), features)
         scale = self._leaf(torch.tensor(float(self.scale)), features)

@@ -2,7 +2,7 @@
 
 from headtail.methods.decoupled.ncm import (
     NearestClassMeanClassifier,
-    nearest_mean_logits,
+    nearest_mean_weights,
 )
 
-__all__ = ["NearestClassMeanClassifier", "nearest_mean_logits"]
+__all__ = ["NearestClassMeanClassifier", "nearest_mean_weights"]

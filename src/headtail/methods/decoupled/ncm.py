@@ -7,17 +7,20 @@ import numpy.typing as npt
 import torch
 from jaxtyping import Float
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from headtail.heads import CosineHead, Head, LinearHead
 from headtail.methods._constraints import StrOptions
-from headtail.methods._estimator import HeadClassifier, check_directions
+from headtail.methods._estimator import (
+    HeadClassifier,
+    check_directions,
+    computing_dtype,
+)
 from headtail.methods._growth import grow, merged_classes
 from headtail.statistics import ClassStatistics
 from headtail.tensors import row_blocks, unit
 
-__all__ = ["NearestClassMeanClassifier", "nearest_mean_logits"]
+__all__ = ["NearestClassMeanClassifier", "nearest_mean_weights"]
 
 Metric = Literal["cosine", "euclidean", "centered"]
 
@@ -26,7 +29,7 @@ Metric = Literal["cosine", "euclidean", "centered"]
 _SCALE = 16.0
 
 
-def nearest_mean_logits(
+def nearest_mean_weights(
     means: Float[Tensor, "n_classes n_features"], scale: float = 1.0
 ) -> tuple[Float[Tensor, "n_classes n_features"], Float[Tensor, " n_classes"]]:
     """Return weight and bias whose logits rank classes by distance to their mean.
@@ -36,7 +39,7 @@ def nearest_mean_logits(
     Examples
     --------
     >>> import torch
-    >>> weight, bias = nearest_mean_logits(torch.tensor([[0.0, 2.0]]))
+    >>> weight, bias = nearest_mean_weights(torch.tensor([[0.0, 2.0]]))
     >>> weight.tolist(), bias.tolist()
     ([[0.0, 2.0]], [-2.0])
     """
@@ -99,19 +102,18 @@ class NearestClassMeanClassifier(HeadClassifier):
 
     def fit(self, X: Any, y: Any) -> "NearestClassMeanClassifier":
         """Compute the class means of features X with labels y."""
-        features, positions = self._open_fit(X, y)
-        shape = (len(self.classes_), features.shape[1])
-        statistics = ClassStatistics(*shape, device=features.device)
-        statistics.update(features, positions)
-        center = None
-        if self.metric == "centered":
+        with self._fitting():
+            features, positions = self._open_fit(X, y)
+            shape = (len(self.classes_), features.shape[1])
+            statistics = ClassStatistics(*shape, device=features.device)
+            statistics.update(features, positions)
+            if self.metric != "euclidean":
+                check_directions(statistics.nonzero_counts, self.classes_)
             center = statistics.sums.sum(dim=0) / len(features)
-            statistics = _centered_statistics(features, positions, center, *shape)
-        if self.metric != "euclidean":
-            check_directions(statistics, self.classes_)
-        self.statistics_ = statistics
-        dtype = torch.promote_types(features.dtype, torch.float32)
-        self.head_ = self._build_head(dtype, center)
+            if self.metric == "centered":
+                statistics = _centered_statistics(features, positions, center, *shape)
+            self.statistics_ = statistics
+            self.head_ = self._build_head(computing_dtype(features), center)
         return self
 
     @available_if(_has_partial_fit)  # type: ignore[untyped-decorator]
@@ -126,22 +128,26 @@ class NearestClassMeanClassifier(HeadClassifier):
         if not hasattr(self, "head_"):
             merged_classes(np.empty(0), y, classes)
             return self.fit(X, y)
-        check_is_fitted(self, "head_")
-        grow(self, X, y, classes, directions=self.metric != "euclidean")
-        self.head_ = self._build_head(next(self.head_.parameters()).dtype, None)
+        with self._fitting():
+            grow(self, X, y, classes, directions=self.metric != "euclidean")
+            total = self.statistics_
+            center = total.sums.sum(dim=0) / total.class_counts.sum()
+            self.head_ = self._build_head(next(self.head_.parameters()).dtype, center)
         return self
 
-    def _build_head(self, dtype: torch.dtype, center: Tensor | None) -> Head:
+    def _build_head(self, dtype: torch.dtype, center: Tensor) -> Head:
         if self.metric == "cosine":
             prototypes = self.statistics_.prototypes.to(dtype)
             return CosineHead(prototypes, _SCALE, classes=self.classes_)
-        scale = 1.0 if self.metric == "euclidean" else _SCALE
-        weight, bias = nearest_mean_logits(self.statistics_.means, scale)
+        unit_features = self.metric == "centered"
+        # Distances do not mind a shift, but far from the origin float32 does.
+        means = self.statistics_.means - (0 if unit_features else center)
+        weight, bias = nearest_mean_weights(means, _SCALE if unit_features else 1.0)
         return LinearHead(
             weight.to(dtype),
             bias.to(dtype),
-            center=None if center is None else center.to(dtype),
-            normalize=center is not None,
+            center=center.to(dtype),
+            normalize=unit_features,
             classes=self.classes_,
         )
 

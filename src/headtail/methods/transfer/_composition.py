@@ -121,7 +121,7 @@ def compose(
     if trained is not None:
         if not trained[donors].all():
             raise ValueError("donors must be trained classes; some are not.")
-        weight = weight * trained[:, None]
+        weight = torch.where(trained[:, None], weight, 0)
     queries, keys = roles(prototypes, weight, trained, attention)
     given = keys[donors]
     hybrid = unit(transfer(queries, given, given, temperature=temperature))

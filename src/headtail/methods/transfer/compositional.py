@@ -166,35 +166,41 @@ class CompositionalClassifier(MetaEstimatorMixin, HeadClassifier):
 
     def fit(self, X: Any, y: Any) -> "CompositionalClassifier":
         """Fit the base, if it is not trained, and compose; X, y as in scikit-learn."""
-        features, positions = self._open_fit(X, y)
-        base = base_classifier(
-            self.base, CosineClassifier(sampling="sqrt"), self.random_state
-        )
-        rows = None
-        trained = np.ones(len(self.classes_), dtype=bool)
-        if isinstance(base, Head):
-            rows = trained_rows(base, self.classes_, features.shape[1])
-            trained = rows.trained
-        counts = np.where(trained, self.class_counts_, 0)
-        members = _members(self.donors, counts)
-        statistics = ClassStatistics(
-            len(self.classes_), features.shape[1], device=self._work_device(features)
-        )
-        statistics.update(features, positions)
-        check_directions(statistics, self.classes_)
-        # Everything that can be refused has been: now the base, which may take long.
-        if rows is None:
-            head = base.fit(X, y).head_
-            rows = trained_rows(head, self.classes_, features.shape[1])
-        scale = rows.scale if self.scale is None else self.scale
-        self.base_head_ = CosineHead(
-            rows.weight.to(statistics.sums.device),
-            _SCALE if scale is None else scale,
-            classes=self.classes_,
-        )
-        self.statistics_, self.trained_counts_ = statistics, counts
-        self.donors_ = members
-        self._compose_head()
+        with self._fitting():
+            features, positions = self._open_fit(X, y)
+            base = base_classifier(
+                self.base,
+                CosineClassifier(sampling="sqrt"),
+                random_state=self.random_state,
+                device=self.device,
+            )
+            rows = None
+            trained = np.ones(len(self.classes_), dtype=bool)
+            if isinstance(base, Head):
+                rows = trained_rows(base, self.classes_, features.shape[1])
+                trained = rows.trained
+            counts = np.where(trained, self.class_counts_, 0)
+            members = _members(self.donors, counts)
+            statistics = ClassStatistics(
+                len(self.classes_),
+                features.shape[1],
+                device=self._work_device(features),
+            )
+            statistics.update(features, positions)
+            check_directions(statistics.nonzero_counts, self.classes_)
+            # The base comes after all checks of the data: it may take long.
+            if rows is None:
+                head = base.fit(X, y).head_
+                rows = trained_rows(head, self.classes_, features.shape[1])
+            scale = rows.scale if self.scale is None else self.scale
+            self.base_head_ = CosineHead(
+                rows.weight.to(statistics.sums.device),
+                _SCALE if scale is None else scale,
+                classes=self.classes_,
+            )
+            self.statistics_, self.trained_counts_ = statistics, counts
+            self.donors_ = members
+            self._compose_head()
         return self
 
     def partial_fit(
@@ -202,23 +208,26 @@ class CompositionalClassifier(MetaEstimatorMixin, HeadClassifier):
     ) -> "CompositionalClassifier":
         """Add examples and new classes without training.
 
-        On an unfitted estimator this is `fit`. Prototypes become those of all
-        examples; weights, donors and scale stay. A new class has no trained weight: it
-        is composed by equation 9 and never a donor. New classes come after the known
-        ones. Labels outside `classes`, if given, are refused.
+        On an unfitted estimator this is `fit`: the first batch must hold at least two
+        classes, and every class of a trained base that names its classes. Prototypes
+        become those of all examples; weights, donors and scale stay. A new class has no
+        trained weight: it is composed by equation 9 and never a donor. New classes come
+        after the known ones. Labels outside `classes`, if given, are refused.
         """
         if not hasattr(self, "head_"):
             merged_classes(np.empty(0), y, classes)
             return self.fit(X, y)
-        n_new = grow(self, X, y, classes, directions=True)
-        if n_new:
-            old = self.base_head_
-            weight = torch.cat(
-                [old.weight, old.weight.new_zeros(n_new, old.n_features)]
-            )
-            self.base_head_ = CosineHead(weight, old.scale, classes=self.classes_)
-            self.trained_counts_ = np.pad(self.trained_counts_, (0, n_new))
-        self._compose_head()
+        with self._fitting():
+            self._validate_params()
+            n_new = grow(self, X, y, classes, directions=True)
+            if n_new:
+                old = self.base_head_
+                weight = torch.cat(
+                    [old.weight, old.weight.new_zeros(n_new, old.n_features)]
+                )
+                self.base_head_ = CosineHead(weight, old.scale, classes=self.classes_)
+                self.trained_counts_ = np.pad(self.trained_counts_, (0, n_new))
+            self._compose_head()
         return self
 
     @property
@@ -291,7 +300,7 @@ class CompositionalClassifier(MetaEstimatorMixin, HeadClassifier):
             weight,
             torch.from_numpy(self._donors(member)).to(weight.device),
             trained=self._trained(),
-            temperature=self.temperature,
+            temperature=float(self.temperature),
             attention=self.attention,
             include_weight=self.include_weight,
             include_prototype=self.include_prototype,
@@ -316,7 +325,7 @@ class CompositionalClassifier(MetaEstimatorMixin, HeadClassifier):
         for rows in row_blocks(len(queries), len(keys)) if len(keys) else ():
             yield (
                 rows,
-                attend(queries[rows], keys, temperature=self.temperature)
+                attend(queries[rows], keys, temperature=float(self.temperature))
                 .detach()
                 .cpu(),
             )
@@ -328,11 +337,13 @@ def _members(donors: Any, trained_counts: npt.NDArray[np.int64]) -> tuple[Member
     if isinstance(donors, str) and donors == "shots":
         return tuple(k for k in _SHOTS if k < most)
     listed = [donors] if isinstance(donors, str | Integral) else donors
-    if not isinstance(listed, Sequence | np.ndarray) or not len(listed):
+    if not isinstance(listed, Sequence | np.ndarray):
         raise TypeError(
             "donors must be 'shots', a member or a sequence of members; got "
             f"{donors!r}."
         )
+    if not len(listed):
+        raise ValueError("donors must hold at least one member; got none.")
     return tuple(_member(member, most) for member in listed)
 
 

@@ -10,7 +10,7 @@ demo: $(VENV)/.base
 	$(BIN)/headtail demo
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -q --cov --cov-report=term
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --cov --cov-report=term
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

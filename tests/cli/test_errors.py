@@ -139,7 +139,7 @@ CASES = {
     ),
     "predictions of unknown format": (
         ("predict", HEAD, "test.npz", "-o", "p.txt"),
-        "p.txt must end in .csv or .npz; got '.txt'",
+        "p.txt must end in one of ['.csv', '.npz']; got '.txt'",
     ),
 }
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from headtail.cli.output import check_output, load_features, note
+from headtail.cli.output import check_output, load_features, naming, note
 from headtail.registry import load_classifier
 from headtail.workflow import add_examples
 
@@ -24,7 +24,8 @@ def add(
     check_output(output)
     classifier = load_classifier(head)
     data = load_features(str(features))
-    names = add_examples(classifier, data)
+    with naming(head, features):
+        names = add_examples(classifier, data)
     classifier.save_classifier(output)
     new = f" ({', '.join(names)})" if names else ""
     note(f"{len(data)} examples added, {len(names)} new classes{new}.")

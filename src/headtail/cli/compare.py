@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from headtail.cli.output import JsonOption, load_features, note, result
-from headtail.registry import METHODS
+from headtail.cli.output import JsonOption, load_features, naming, note, result
+from headtail.registry import METHODS, get_method
 from headtail.workflow import check_new_folder, save_comparison
 from headtail.workflow import compare as compare_methods
 
@@ -40,14 +40,18 @@ def compare(
     """
     if output is not None:
         check_new_folder(output)
-    comparison = compare_methods(
-        [name.strip() for name in methods.split(",")],
-        load_features(str(train)),
-        load_features(str(test)),
-        reference=reference,
-        convention=convention,
-        random_state=seed,
-    )
+    names = [name.strip() for name in methods.split(",")]
+    for name in names:
+        get_method(name)
+    with naming(train, test):
+        comparison = compare_methods(
+            names,
+            load_features(str(train)),
+            load_features(str(test)),
+            reference=reference,
+            convention=convention,
+            random_state=seed,
+        )
     if output is not None:
         save_comparison(comparison, output)
         note(f"Written to {output}.")

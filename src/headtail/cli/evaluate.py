@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from headtail.cli.output import JsonOption, load_features, result
+from headtail.cli.output import JsonOption, load_features, naming, result
 from headtail.registry import load_classifier
 from headtail.workflow import evaluate_classifier
 
@@ -28,5 +28,8 @@ def evaluate(
     """
     classifier = load_classifier(head)
     data = load_features(str(features))
-    evaluation = evaluate_classifier(classifier, data, convention=convention, seed=seed)
+    with naming(head, features):
+        evaluation = evaluate_classifier(
+            classifier, data, convention=convention, seed=seed
+        )
     result(evaluation.to_text(), evaluation.as_json(), as_json)

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from headtail.cli.output import check_output, load_features, note
+from headtail.cli.output import check_output, load_features, naming, note
 from headtail.heads import load_head
+from headtail.registry import get_method, recommended_method
 from headtail.workflow import fit_method
 
 __all__ = ["fit"]
@@ -38,7 +39,9 @@ def fit(
     if base is not None:
         parameters["base"] = load_head(base)
     data = load_features(str(features))
-    classifier = fit_method(data, method, parameters, random_state=seed)
+    row = recommended_method() if method is None else get_method(method)
+    with naming(features, base):
+        classifier = fit_method(data, row.name, parameters, random_state=seed)
     classifier.save_classifier(output)
     note(
         f"{type(classifier).__name__}: {len(classifier.classes_)} classes, "

@@ -1,6 +1,8 @@
 """What the commands print: results to stdout, notes to stderr."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,7 +10,7 @@ import typer
 
 from headtail.features import FeatureSet
 
-__all__ = ["JsonOption", "check_output", "load_features", "note", "result"]
+__all__ = ["JsonOption", "check_output", "load_features", "naming", "note", "result"]
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 
@@ -25,12 +27,29 @@ def note(text: str) -> None:
     typer.echo(text, err=True)
 
 
-def check_output(path: Path) -> None:
+def check_output(path: Path, *suffixes: str) -> None:
     """Refuse a file that cannot be written, before any work is done for it."""
+    if suffixes and path.suffix not in suffixes:
+        raise ValueError(
+            f"{path} must end in one of {list(suffixes)}; got {path.suffix!r}."
+        )
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder; name a file in it.")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"The folder of {path} must exist; make it first.")
+
+
+@contextmanager
+def naming(*paths: Path | None) -> Iterator[None]:
+    """Put the names of the files at hand before an error that does not name them."""
+    names = [str(path) for path in paths if path is not None]
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        if any(name in str(error) for name in names):
+            raise
+        kind = ValueError if isinstance(error, ValueError) else TypeError
+        raise kind(f"{' and '.join(names)}: {error}") from error
 
 
 def load_features(path: str, *, labelled: bool = True) -> FeatureSet:

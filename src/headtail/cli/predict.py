@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from headtail.cli.output import check_output, load_features
+from headtail.cli.output import check_output, load_features, naming
 from headtail.registry import load_classifier
 from headtail.workflow import predict_features
 
@@ -23,8 +23,10 @@ def predict(
 
     Example: `headtail predict head.safetensors test.npz -o predictions.csv`
     """
-    check_output(output)
+    check_output(output, ".csv", ".npz")
     classifier = load_classifier(head)
     data = load_features(str(features), labelled=False)
-    predict_features(classifier, data).save(output)
+    with naming(head, features):
+        predictions = predict_features(classifier, data)
+    predictions.save(output)
     typer.echo(str(output))

@@ -155,7 +155,7 @@ def test_blocks_do_not_change_the_result(monkeypatch):
     rows, keys = torch.randn(2, 7, 3, generator=torch.Generator().manual_seed(0))
     whole = transfer(rows, keys, keys)
 
-    def one_row_at_a_time(n_rows, row_size):
+    def one_row_at_a_time(n_rows, row_size, budget):
         return (slice(i, i + 1) for i in range(n_rows))
 
     monkeypatch.setattr(_composition, "row_blocks", one_row_at_a_time)

@@ -8,7 +8,10 @@ from torch import Tensor
 
 from headtail.tensors import row_blocks, unit
 
-__all__ = ["Attention", "attend", "compose", "roles", "transfer"]
+__all__ = ["Attention", "attend", "compose", "roles", "shares_of", "transfer"]
+
+# Shares of one block of queries: 128 MB of float32.
+_SHARES_AT_ONCE = 2**25
 
 Attention = Literal[
     "prototype-to-weight",
@@ -35,7 +38,12 @@ def attend(
     >>> attend(torch.tensor([[1.0, 0.0]]), torch.eye(2), temperature=2.0)
     tensor([[0.8808, 0.1192]])
     """
-    return (temperature * unit(queries) @ unit(keys).T).softmax(dim=1)
+    return shares_of(unit(queries), unit(keys), temperature)
+
+
+def shares_of(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
+    """Return the shares where queries and keys are unit vectors already."""
+    return (temperature * queries @ keys.T).softmax(dim=1)
 
 
 def transfer(
@@ -55,10 +63,11 @@ def transfer(
     >>> transfer(torch.ones(1, 2), torch.eye(2), 3 * torch.eye(2))
     tensor([[0.5000, 0.5000]])
     """
-    keys, values = unit(keys), unit(values)
+    # Scaled once, outside of the loop: the keys are as many as there are donors.
+    queries, keys, values = unit(queries), unit(keys), unit(values)
     received = torch.empty_like(queries)
-    for rows in row_blocks(len(queries), len(keys)):
-        received[rows] = attend(queries[rows], keys, temperature=temperature) @ values
+    for rows in row_blocks(len(queries), len(keys), _SHARES_AT_ONCE):
+        received[rows] = shares_of(queries[rows], keys, temperature) @ values
     return received
 
 

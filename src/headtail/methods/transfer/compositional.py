@@ -17,7 +17,7 @@ from headtail.methods._constraints import Interval, StrOptions
 from headtail.methods._estimator import HeadClassifier, check_directions
 from headtail.methods._growth import grow, merged_classes
 from headtail.methods.base import CosineClassifier
-from headtail.methods.transfer._composition import Attention, attend, compose, roles
+from headtail.methods.transfer._composition import Attention, compose, roles, shares_of
 from headtail.statistics import ClassStatistics
 from headtail.tensors import row_blocks, unit
 
@@ -323,12 +323,8 @@ class CompositionalClassifier(MetaEstimatorMixin, HeadClassifier):
 
     def _shares(self, queries: Tensor, keys: Tensor) -> Iterator[tuple[slice, Tensor]]:
         for rows in row_blocks(len(queries), len(keys)) if len(keys) else ():
-            yield (
-                rows,
-                attend(queries[rows], keys, temperature=float(self.temperature))
-                .detach()
-                .cpu(),
-            )
+            shares = shares_of(queries[rows], keys, float(self.temperature))
+            yield rows, shares.detach().cpu()
 
 
 def _members(donors: Any, trained_counts: npt.NDArray[np.int64]) -> tuple[Member, ...]:

@@ -4,11 +4,15 @@ import re
 import shlex
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
 import headtail
+from headtail.cli import main
 from headtail.registry import METHODS
 
 ROOT = Path(__file__).parents[1]
@@ -40,10 +44,16 @@ def commands(code):
 
 def run_command(line):
     """Run a `headtail …` line in the working folder; return what it printed."""
-    argv = [sys.executable, "-m", *shlex.split(line)]
-    done = subprocess.run(argv, capture_output=True, encoding="utf-8", check=False)
-    assert done.returncode == 0, f"{line}\n{done.stderr}"
-    return done.stdout
+    out, err = StringIO(), StringIO()
+    with (
+        patch.object(sys, "argv", shlex.split(line)),
+        redirect_stdout(out),
+        redirect_stderr(err),
+        pytest.raises(SystemExit) as stop,
+    ):
+        main()
+    assert stop.value.code in (0, None), f"{line}\n{err.getvalue()}"
+    return out.getvalue()
 
 
 def run_page(path):
@@ -176,3 +186,9 @@ def test_a_command_that_fails_is_noticed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(AssertionError, match=r"absent\.npz does not exist"):
         run_command("headtail info absent.npz")
+
+
+def test_the_package_runs_as_a_program():
+    argv = [sys.executable, "-m", "headtail", "methods"]
+    done = subprocess.run(argv, capture_output=True, encoding="utf-8", check=True)
+    assert "compositional" in done.stdout

@@ -4,7 +4,6 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from headtail import (
     CompositionalClassifier,
-    CosineClassifier,
     LinearClassifier,
     NearestClassMeanClassifier,
 )
@@ -12,8 +11,6 @@ from headtail.registry import METHODS
 
 VARIANTS = [
     LinearClassifier("class-aware", optimizer="adamw", learning_rate=0.05),
-    LinearClassifier("progressive"),
-    CosineClassifier("instance"),
     NearestClassMeanClassifier("euclidean"),
     NearestClassMeanClassifier("centered"),
     CompositionalClassifier(NearestClassMeanClassifier(), include_weight=False),

@@ -9,7 +9,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from headtail.features.files import Columns, load_columns, save_columns
+from headtail.features.columns import Columns
+from headtail.features.files import load_columns, save_columns
 from headtail.labels import positions_of
 from headtail.tensors import as_tensor, row_blocks, shown
 

@@ -4,7 +4,7 @@ import json
 import os
 import zipfile
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,22 +12,15 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from headtail.features.columns import NAMES_KEY, Columns
+from headtail.features.parquet import read_parquet, write_parquet
 from headtail.files import existing_file, open_error, written_whole
 from headtail.labels import same_kind
 from headtail.tensors import row_blocks
 
-__all__ = ["Columns", "load_columns", "save_columns"]
+__all__ = ["load_columns", "save_columns"]
 
 _SHARD_ROWS = 65_536
-_NAMES_KEY = "class_names"
-
-
-class Columns(NamedTuple):
-    """What a file holds, before it is checked."""
-
-    features: Any
-    labels: Any
-    class_names: Any
 
 
 def load_columns(path: str | os.PathLike[str]) -> Columns:
@@ -169,7 +162,7 @@ def _write_npz(path: Path, columns: Columns) -> None:
     if columns.labels is not None:
         arrays["labels"] = columns.labels
     if columns.class_names is not None:
-        arrays[_NAMES_KEY] = np.asarray(columns.class_names)
+        arrays[NAMES_KEY] = np.asarray(columns.class_names)
     with path.open("wb") as file:
         np.savez(file, **arrays)
 
@@ -186,8 +179,8 @@ def _read_safetensors(path: Path) -> Columns:
                 for name in file.keys()  # noqa: SIM118
                 for tensor in [file.get_tensor(name)]
             }
-        if _NAMES_KEY in metadata:
-            arrays[_NAMES_KEY] = json.loads(metadata[_NAMES_KEY])
+        if NAMES_KEY in metadata:
+            arrays[NAMES_KEY] = json.loads(metadata[NAMES_KEY])
     except (SafetensorError, OSError, RuntimeError, ValueError) as error:
         raise open_error(path, error, "safetensors file") from error
     return _columns(path, arrays)
@@ -199,92 +192,8 @@ def _write_safetensors(path: Path, columns: Columns) -> None:
         arrays["labels"] = np.ascontiguousarray(columns.labels)
     metadata = None
     if columns.class_names is not None:
-        metadata = {_NAMES_KEY: json.dumps(list(columns.class_names))}
+        metadata = {NAMES_KEY: json.dumps(list(columns.class_names))}
     save_file(arrays, path, metadata=metadata)
-
-
-def _read_parquet(path: Path) -> Columns:
-    pyarrow, parquet = _pyarrow()
-    try:
-        table = parquet.read_table(path)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise open_error(path, error, "parquet file") from error
-    missing = {"features"} - set(table.column_names)
-    if missing:
-        raise ValueError(
-            f"{path} must have a list column 'features' and a column 'label'; it has "
-            f"{table.column_names}."
-        )
-    features = _list_column(path, pyarrow, table["features"])
-    labels = None
-    if "label" in table.column_names:
-        if table["label"].null_count:
-            raise ValueError(f"{path} must not have nulls in 'label'.")
-        column = table["label"].combine_chunks()
-        labels = column.to_numpy(zero_copy_only=False)
-    metadata = table.schema.metadata or {}
-    names = metadata.get(_NAMES_KEY.encode())
-    try:
-        decoded = None if names is None else json.loads(names)
-    except ValueError as error:
-        raise open_error(path, error, "parquet file") from error
-    return Columns(features, labels, decoded)
-
-
-def _list_column(path: Path, pyarrow: Any, chunks: Any) -> npt.NDArray[Any]:
-    """Return a column of lists of one length as [n_samples, n_features]."""
-    kind = chunks.type
-    if not any(
-        is_kind(kind)
-        for is_kind in (
-            pyarrow.types.is_list,
-            pyarrow.types.is_large_list,
-            pyarrow.types.is_fixed_size_list,
-        )
-    ):
-        raise ValueError(f"{path} must have lists in 'features'; it has {kind}.")
-    column = chunks.combine_chunks()
-    if not len(column):
-        width = kind.list_size if pyarrow.types.is_fixed_size_list(kind) else 0
-        return np.empty((0, width), kind.value_type.to_pandas_dtype())
-    lengths = set(pyarrow.compute.list_value_length(column).to_pylist())
-    if len(lengths) != 1 or None in lengths:
-        raise ValueError(
-            f"{path} must have lists of one length in 'features'; their lengths are "
-            f"{sorted(str(length) for length in lengths)[:5]}."
-        )
-    flat = column.flatten()
-    if flat.null_count:
-        raise ValueError(f"{path} must not have nulls in 'features'.")
-    return np.asarray(flat.to_numpy(zero_copy_only=False)).reshape(len(column), -1)
-
-
-def _write_parquet(path: Path, columns: Columns) -> None:
-    pyarrow, parquet = _pyarrow()
-    native = columns.features.dtype.newbyteorder("=")
-    flat = np.ascontiguousarray(columns.features, dtype=native).reshape(-1)
-    width = columns.features.shape[1]
-    data = {"features": pyarrow.FixedSizeListArray.from_arrays(flat, width)}
-    if columns.labels is not None:
-        data["label"] = pyarrow.array(columns.labels)
-    table = pyarrow.table(data)
-    if columns.class_names is not None:
-        names = json.dumps(list(columns.class_names))
-        table = table.replace_schema_metadata({_NAMES_KEY: names})
-    parquet.write_table(table, path)
-
-
-def _pyarrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow
-        import pyarrow.compute
-        import pyarrow.parquet
-    except ImportError as error:
-        raise ImportError(
-            "Parquet files need pyarrow; install it with pip install "
-            "'headtail[parquet]'."
-        ) from error
-    return pyarrow, pyarrow.parquet
 
 
 def _columns(path: Path, arrays: dict[str, Any]) -> Columns:
@@ -296,7 +205,7 @@ def _columns(path: Path, arrays: dict[str, Any]) -> Columns:
     features = arrays["features"]
     if "scale" in arrays or "zero_point" in arrays:
         features = _dequantised(path, arrays)
-    return Columns(features, arrays.get("labels"), arrays.get(_NAMES_KEY))
+    return Columns(features, arrays.get("labels"), arrays.get(NAMES_KEY))
 
 
 def _dequantised(path: Path, arrays: dict[str, Any]) -> npt.NDArray[np.float32]:
@@ -318,10 +227,10 @@ def _dequantised(path: Path, arrays: dict[str, Any]) -> npt.NDArray[np.float32]:
 _READERS = {
     ".npz": _read_npz,
     ".safetensors": _read_safetensors,
-    ".parquet": _read_parquet,
+    ".parquet": read_parquet,
 }
 _WRITERS = {
     ".npz": _write_npz,
     ".safetensors": _write_safetensors,
-    ".parquet": _write_parquet,
+    ".parquet": write_parquet,
 }

@@ -1,8 +1,8 @@
 """Compositional knowledge transfer: compose tail classifiers from head classifiers."""
 
-from collections.abc import Iterator, Sequence
-from numbers import Integral, Real
-from typing import Any, ClassVar, Literal, NamedTuple, cast, get_args
+from collections.abc import Iterator
+from numbers import Real
+from typing import Any, ClassVar, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -18,16 +18,12 @@ from headtail.methods._estimator import HeadClassifier, check_directions
 from headtail.methods._growth import grow, merged_classes
 from headtail.methods.base import CosineClassifier
 from headtail.methods.transfer._composition import Attention, compose, roles, shares_of
+from headtail.methods.transfer._members import Member, choose_members
 from headtail.statistics import ClassStatistics
 from headtail.tensors import row_blocks, unit
 
 __all__ = ["CompositionalClassifier", "TopDonors"]
 
-Member = int | Literal["prototypes", "no-transfer"]
-
-# The papers' three thresholds, one for each shot group.
-_SHOTS = (0, 20, 100)
-_WITHOUT_TRANSFER = ("prototypes", "no-transfer")
 # Scale of the scores where the base has none, as cosine heads start with.
 _SCALE = 16.0
 
@@ -180,7 +176,7 @@ class CompositionalClassifier(MetaEstimatorMixin, HeadClassifier):
                 rows = trained_rows(base, self.classes_, features.shape[1])
                 trained = rows.trained
             counts = np.where(trained, self.class_counts_, 0)
-            members = _members(self.donors, counts)
+            members = choose_members(self.donors, counts)
             statistics = ClassStatistics(
                 len(self.classes_),
                 features.shape[1],
@@ -325,37 +321,3 @@ class CompositionalClassifier(MetaEstimatorMixin, HeadClassifier):
         for rows in row_blocks(len(queries), len(keys)) if len(keys) else ():
             shares = shares_of(queries[rows], keys, float(self.temperature))
             yield rows, shares.detach().cpu()
-
-
-def _members(donors: Any, trained_counts: npt.NDArray[np.int64]) -> tuple[Member, ...]:
-    """Return the ensemble's members, refusing thresholds that leave no donor."""
-    most = int(trained_counts.max())
-    if isinstance(donors, str) and donors == "shots":
-        return tuple(k for k in _SHOTS if k < most)
-    listed = [donors] if isinstance(donors, str | Integral) else donors
-    if not isinstance(listed, Sequence | np.ndarray):
-        raise TypeError(
-            "donors must be 'shots', a member or a sequence of members; got "
-            f"{donors!r}."
-        )
-    if not len(listed):
-        raise ValueError("donors must hold at least one member; got none.")
-    return tuple(_member(member, most) for member in listed)
-
-
-def _member(member: Any, most: int) -> Member:
-    if isinstance(member, str) and member in _WITHOUT_TRANSFER:
-        return cast(Member, member)
-    if isinstance(member, bool | str) or not isinstance(member, Integral):
-        raise ValueError(
-            "A member of donors must be an int of at least 0, 'prototypes' or "
-            f"'no-transfer'; got {member!r}."
-        )
-    threshold = int(member)
-    if not 0 <= threshold < most:
-        raise ValueError(
-            "A threshold in donors must be at least 0 and less than the examples of "
-            f"some trained class; got {threshold}, the largest has {most}. Thresholds "
-            f"0 to {most - 1} work."
-        )
-    return threshold

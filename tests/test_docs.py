@@ -1,5 +1,6 @@
 """Documents: every method has its card, limits hold, and what is shown runs."""
 
+import pydoc
 import re
 import shlex
 import subprocess
@@ -133,6 +134,14 @@ def test_the_readme_lists_every_method(method):
     card = f"[{method.name}](docs/methods/{method.name}.md)"
     row = f"| {card} | `{method.estimator.__name__}` | {method.summary} |"
     assert row in read(ROOT / "README.md")
+
+
+@METHOD_ROWS
+def test_every_name_on_a_card_is_real(method):
+    names = re.findall(r"`(headtail(?:\.\w+)+)`", read(CARDS / f"{method.name}.md"))
+    assert names
+    for name in names:
+        assert pydoc.locate(name) is not None, name
 
 
 def test_contributing_is_short():

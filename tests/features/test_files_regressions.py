@@ -1,5 +1,8 @@
 """Files that once were read wrongly, or refused without their name."""
 
+import io
+import zipfile
+
 import numpy as np
 import pyarrow
 import pyarrow.parquet
@@ -102,3 +105,15 @@ def test_nothing_is_a_subset_and_no_name_is_no_class():
     assert len(FeatureSet([[1.0]], [0]).subset([])) == 0
     with pytest.raises(ValueError, match=r"names in class_names; got \['a'\]"):
         FeatureSet([[1.0]], ["a"], [])
+
+
+def test_a_header_that_asks_for_its_neighbours_bytes_is_refused(tmp_path):
+    path = tmp_path / "greedy.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, array in {"features": np.ones((2, 3)), "labels": np.ones(9)}.items():
+            stream = io.BytesIO()
+            np.save(stream, array)
+            forged = stream.getvalue().replace(b"(2, 3)", b"(4, 3)")
+            archive.writestr(f"{name}.npy", forged)
+    with pytest.raises(ValueError, match=r"greedy.npz .*does not fit their bytes"):
+        FeatureSet.load(path)

@@ -1,6 +1,7 @@
 """The files of a `FeatureSet`: one reader and one writer per format."""
 
 import json
+import math
 import os
 import zipfile
 from pathlib import Path
@@ -145,6 +146,8 @@ def _map_member(path: Path, member: str) -> npt.NDArray[Any] | None:
             header = stream.tell()
     if dtype.hasobject or 0 in shape:
         return None
+    if math.prod(shape) * dtype.itemsize != info.file_size - header:
+        raise ValueError("the shape of its features does not fit their bytes")
     with path.open("rb") as file:
         # The local header has fields of its own length before the data begin.
         file.seek(info.header_offset + 26)

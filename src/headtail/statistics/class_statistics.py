@@ -213,27 +213,32 @@ def class_prototypes(
 ) -> Float[Tensor, "n_classes n_features"]:
     """Average the unit features of every class (equation 3 of CKT).
 
-        The mean is not scaled to unit length again: its length tells how much the
-        examples of a class agree. Rows of zeros count as examples with a zero vector.
+    The mean is not scaled to unit length again: its length tells how much the examples
+    of a class agree. Rows of zeros count as examples with a zero vector.
 
     Parameters
     ----------
-        features
-            Any scale; only directions matter.
-        labels
-            Position of each example's class, 0 … n_classes-1; every class occurs.
-        n_classes
-            Number of classes.
+    features
+        Any scale; only directions matter.
+    labels
+        Position of each example's class, 0 … n_classes-1; every class occurs.
+    n_classes
+        Number of classes.
 
     Returns
     -------
-        prototypes
-            In float64.
+    prototypes
+        In float64.
+
+    Raises
+    ------
+    ValueError
+        If a class has no example, or a row is not finite.
 
     References
     ----------
-        Parisot et al. "Long-tail Recognition via Compositional Knowledge Transfer."
-        CVPR 2022, equation 3.
+    Parisot et al. "Long-tail Recognition via Compositional Knowledge Transfer."
+    CVPR 2022, equation 3.
 
     Examples
     --------

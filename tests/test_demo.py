@@ -3,7 +3,7 @@ import pytest
 
 from headtail.datasets import long_tailed_digits
 from headtail.demo import demo, demo_features
-from headtail.evaluation import fingerprint
+from headtail.tensors import fingerprint
 from headtail.registry import METHODS
 
 

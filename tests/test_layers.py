@@ -18,6 +18,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "progress": set(),
     "statistics": {"tensors"},
     "samplers": set(),
+    "losses": {"tensors"},
     "heads": {"tensors", "labels", "files"},
     "features": {"tensors", "labels", "files"},
     "methods": {
@@ -28,7 +29,16 @@ MAY_KNOW: dict[str, set[str]] = {
         "progress",
         "statistics",
         "samplers",
+        "losses",
         "heads",
+    },
+    "selection": {
+        "tensors",
+        "labels",
+        "statistics",
+        "samplers",
+        "heads",
+        "methods",
     },
     "registry": {"files", "methods"},
     "evaluation": {"tensors", "labels", "statistics"},
@@ -37,6 +47,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "predictions": {"files", "tensors"},
     "workflow": {
         "version",
+        "tensors",
         "labels",
         "files",
         "statistics",
@@ -103,7 +114,7 @@ def test_the_table_only_points_down():
 
 
 def test_neighbours_do_not_know_each_other():
-    neighbours = {"statistics", "samplers", "heads"}
+    neighbours = {"statistics", "samplers", "losses", "heads"}
     for room in neighbours:
         assert not MAY_KNOW[room] & neighbours
 

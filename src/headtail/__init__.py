@@ -2,9 +2,29 @@
 
 from headtail.evaluation import Comparison, Evaluation, evaluate
 from headtail.features import FeatureSet
-from headtail.heads import CosineHead, EnsembleHead, LinearHead, load_head
+from headtail.heads import (
+    AffineHead,
+    CausalNormHead,
+    CosineHead,
+    DisAlignHead,
+    EnsembleHead,
+    LinearHead,
+    align_logits,
+    causal_norm_logits,
+    load_head,
+)
 from headtail.methods.base import CosineClassifier, LinearClassifier
-from headtail.methods.decoupled import NearestClassMeanClassifier
+from headtail.methods.decoupled import (
+    CausalNormClassifier,
+    DisAlignClassifier,
+    LogitAdjustedClassifier,
+    NearestClassMeanClassifier,
+    RetrainedClassifier,
+    TauNormalizedClassifier,
+    WeightScaledClassifier,
+    adjust_logits,
+    tau_normalize,
+)
 from headtail.methods.transfer import (
     CompositionalClassifier,
     attend,
@@ -12,6 +32,7 @@ from headtail.methods.transfer import (
     transfer,
 )
 from headtail.registry import load_classifier
+from headtail.selection import SimulatedTailSearch
 from headtail.statistics import (
     ClassStatistics,
     ShotGroups,
@@ -22,20 +43,33 @@ from headtail.version import __version__
 from headtail.workflow import compare
 
 __all__ = [
+    "AffineHead",
+    "CausalNormClassifier",
+    "CausalNormHead",
     "ClassStatistics",
     "Comparison",
     "CompositionalClassifier",
     "CosineClassifier",
     "CosineHead",
+    "DisAlignClassifier",
+    "DisAlignHead",
     "EnsembleHead",
     "Evaluation",
     "FeatureSet",
     "LinearClassifier",
     "LinearHead",
+    "LogitAdjustedClassifier",
     "NearestClassMeanClassifier",
+    "RetrainedClassifier",
     "ShotGroups",
+    "SimulatedTailSearch",
+    "TauNormalizedClassifier",
+    "WeightScaledClassifier",
     "__version__",
+    "adjust_logits",
+    "align_logits",
     "attend",
+    "causal_norm_logits",
     "class_prototypes",
     "compare",
     "compose",
@@ -43,5 +77,6 @@ __all__ = [
     "load_classifier",
     "load_head",
     "shot_groups",
+    "tau_normalize",
     "transfer",
 ]

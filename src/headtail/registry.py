@@ -1,14 +1,23 @@
 """The table of methods: one row per method, read by the CLI, the docs and the tests."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from headtail.files import read_tensors
 from headtail.methods._files import build_classifier
 from headtail.methods.base import CosineClassifier, LinearClassifier
-from headtail.methods.decoupled import NearestClassMeanClassifier
+from headtail.methods.decoupled import (
+    CausalNormClassifier,
+    DisAlignClassifier,
+    LogitAdjustedClassifier,
+    NearestClassMeanClassifier,
+    RetrainedClassifier,
+    TauNormalizedClassifier,
+    WeightScaledClassifier,
+)
 from headtail.methods.transfer import CompositionalClassifier
 
 __all__ = ["METHODS", "Method", "get_method", "load_classifier", "recommended_method"]
@@ -16,14 +25,37 @@ __all__ = ["METHODS", "Method", "get_method", "load_classifier", "recommended_me
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Method:
-    """One row of the table."""
+    """One row of the table.
+
+    Attributes
+    ----------
+    name
+        The paper's name, on the command line too.
+    estimator
+        The class; several rows may share it and differ in `parameters`.
+    family
+        ``"base"``, ``"loss"``, ``"decoupled"`` or ``"transfer"``.
+    paper
+        Address of the paper.
+    summary
+        What it does, in one line.
+    parameters
+        Those in which the row differs from the estimator's defaults.
+    recommended
+        Whether it is used where the user names none.
+    """
 
     name: str
     estimator: type[Any]
-    family: Literal["base", "decoupled", "transfer"]
+    family: Literal["base", "loss", "decoupled", "transfer"]
     paper: str
     summary: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
     recommended: bool = False
+
+    def build(self) -> Any:
+        """Return the unfitted estimator of this row."""
+        return self.estimator(**self.parameters)
 
 
 METHODS: tuple[Method, ...] = (
@@ -42,11 +74,101 @@ METHODS: tuple[Method, ...] = (
         summary="Train a cosine head on the features, square-root sampled.",
     ),
     Method(
+        name="class-weighted",
+        estimator=LinearClassifier,
+        family="loss",
+        paper="https://arxiv.org/abs/1901.05555",
+        summary="Train a linear head with a loss weighted by inverse class frequency.",
+        parameters={"loss": "class-weighted"},
+    ),
+    Method(
+        name="focal",
+        estimator=LinearClassifier,
+        family="loss",
+        paper="https://arxiv.org/abs/1708.02002",
+        summary="Train a linear head with a loss that looks at hard examples.",
+        parameters={"loss": "focal"},
+    ),
+    Method(
+        name="class-balanced",
+        estimator=LinearClassifier,
+        family="loss",
+        paper="https://arxiv.org/abs/1901.05555",
+        summary="Train a linear head with a loss weighted by effective numbers.",
+        parameters={"loss": "class-balanced"},
+    ),
+    Method(
+        name="balanced-softmax",
+        estimator=LinearClassifier,
+        family="loss",
+        paper="https://arxiv.org/abs/2007.10740",
+        summary="Train a linear head with the class counts inside the softmax.",
+        parameters={"loss": "balanced-softmax"},
+    ),
+    Method(
+        name="lade",
+        estimator=LinearClassifier,
+        family="loss",
+        paper="https://arxiv.org/abs/2012.00321",
+        summary="Train a linear head whose logits are freed from the class prior.",
+        parameters={"loss": "lade"},
+    ),
+    Method(
+        name="ldam-drw",
+        estimator=CosineClassifier,
+        family="loss",
+        paper="https://arxiv.org/abs/1906.07413",
+        summary="Train a cosine head with wider margins for rare classes (LDAM-DRW).",
+        parameters={"loss": "ldam-drw", "sampling": "instance"},
+    ),
+    Method(
         name="ncm",
         estimator=NearestClassMeanClassifier,
         family="decoupled",
         paper="https://arxiv.org/abs/1910.09217",
         summary="Give every sample the class whose mean is nearest; no training.",
+    ),
+    Method(
+        name="tau-norm",
+        estimator=TauNormalizedClassifier,
+        family="decoupled",
+        paper="https://arxiv.org/abs/1910.09217",
+        summary="Divide each class's weight by a power of its length.",
+    ),
+    Method(
+        name="crt",
+        estimator=RetrainedClassifier,
+        family="decoupled",
+        paper="https://arxiv.org/abs/1910.09217",
+        summary="Train a new linear head, every class sampled as often as any.",
+    ),
+    Method(
+        name="lws",
+        estimator=WeightScaledClassifier,
+        family="decoupled",
+        paper="https://arxiv.org/abs/1910.09217",
+        summary="Learn one factor per class on top of a trained classifier.",
+    ),
+    Method(
+        name="logit-adjustment",
+        estimator=LogitAdjustedClassifier,
+        family="decoupled",
+        paper="https://arxiv.org/abs/2007.07314",
+        summary="Subtract tau * log(prior) from the logits after training.",
+    ),
+    Method(
+        name="disalign",
+        estimator=DisAlignClassifier,
+        family="decoupled",
+        paper="https://arxiv.org/abs/2103.16370",
+        summary="Learn to align the logits of the samples that ask for it.",
+    ),
+    Method(
+        name="causal-norm",
+        estimator=CausalNormClassifier,
+        family="decoupled",
+        paper="https://arxiv.org/abs/2009.12991",
+        summary="Train normalised logits, then take out the features' mean direction.",
     ),
     Method(
         name="compositional",

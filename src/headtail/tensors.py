@@ -1,14 +1,16 @@
-"""Helpers below every room: arrays as tensors, unit vectors, blocks of rows."""
+"""Helpers below every room: arrays as tensors, unit vectors, rows, fingerprints."""
 
+import hashlib
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["as_tensor", "row_blocks", "shown", "unit"]
+__all__ = ["as_tensor", "fingerprint", "row_blocks", "shown", "unit"]
 
 
 def as_tensor(array: Any) -> Tensor:
@@ -64,3 +66,12 @@ def shown(items: Any, limit: int = 5) -> str:
     text = ", ".join(repr(item) for item in listed[:limit])
     more = len(listed) - limit
     return f"[{text}, … {more} more]" if more > 0 else f"[{text}]"
+
+
+def fingerprint(*arrays: npt.NDArray[Any]) -> str:
+    """Return a short hash of the arrays' types, shapes and contents."""
+    digest = hashlib.blake2b(digest_size=8)
+    for array in arrays:
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

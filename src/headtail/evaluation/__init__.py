@@ -3,7 +3,6 @@
 from headtail.evaluation.comparison import (
     Comparison,
     compare_predictions,
-    fingerprint,
 )
 from headtail.evaluation.evaluation import Evaluation, Figure, evaluate
 
@@ -13,5 +12,4 @@ __all__ = [
     "Figure",
     "compare_predictions",
     "evaluate",
-    "fingerprint",
 ]

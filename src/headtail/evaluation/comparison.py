@@ -1,7 +1,6 @@
 """Compare methods by their predictions on the same test set."""
 
 import csv
-import hashlib
 import io
 import json
 import math
@@ -25,7 +24,7 @@ from headtail.statistics import Convention
 
 _GAP = ("difference", "difference_low", "difference_high")
 
-__all__ = ["Comparison", "compare_predictions", "fingerprint"]
+__all__ = ["Comparison", "compare_predictions"]
 
 
 @dataclass(frozen=True)
@@ -195,15 +194,6 @@ def compare_predictions(
         else np.asarray(classes),
         dict(provenance or {}),
     )
-
-
-def fingerprint(*arrays: npt.NDArray[Any]) -> str:
-    """Return a short hash of the arrays' types, shapes and contents."""
-    digest = hashlib.blake2b(digest_size=8)
-    for array in arrays:
-        digest.update(f"{array.dtype.str}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
 
 
 def _cell(number: float) -> str:

@@ -1,16 +1,25 @@
 """Modules from features to logits, ready to take the place of a last layer."""
 
+from headtail.heads.affine import AffineHead, affine_head
+from headtail.heads.causal_norm import CausalNormHead, causal_norm_logits
 from headtail.heads.cosine import CosineHead
+from headtail.heads.disalign import DisAlignHead, align_logits
 from headtail.heads.ensemble import EnsembleHead
 from headtail.heads.files import build_head, load_head
 from headtail.heads.head import Head
 from headtail.heads.linear import LinearHead
 
 __all__ = [
+    "AffineHead",
+    "CausalNormHead",
     "CosineHead",
+    "DisAlignHead",
     "EnsembleHead",
     "Head",
     "LinearHead",
+    "affine_head",
+    "align_logits",
     "build_head",
+    "causal_norm_logits",
     "load_head",
 ]

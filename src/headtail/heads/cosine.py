@@ -68,6 +68,10 @@ class CosineHead(Head):
         features = unit(features.to(self.weight.dtype))
         return F.linear(features, self.scale * unit(self.weight))
 
+    def select(self, rows: Tensor, classes: Classes = None) -> "CosineHead":
+        """Return a head of these rows, in this order."""
+        return CosineHead(self.weight[rows], self.scale, classes=classes)
+
     def spec(self) -> dict[str, Any]:
         """Return what the state dict does not tell, as JSON."""
         return {"type": "cosine"}

@@ -80,6 +80,11 @@ class EnsembleHead(Head):
         total: Tensor = reduce(torch.logaddexp, logs)
         return total - math.log(len(logs))
 
+    def select(self, rows: Tensor, classes: Classes = None) -> "EnsembleHead":
+        """Return a head of these rows, in this order."""
+        members = [member.select(rows, classes) for member in self._heads()]
+        return EnsembleHead(members, classes=classes)
+
     def spec(self) -> dict[str, Any]:
         """Return what the state dict does not tell, as JSON."""
         return {

@@ -8,7 +8,10 @@ from typing import Any
 from torch import Tensor
 
 from headtail.files import read_tensors
+from headtail.heads.affine import AffineHead
+from headtail.heads.causal_norm import CausalNormHead
 from headtail.heads.cosine import CosineHead
+from headtail.heads.disalign import DisAlignHead
 from headtail.heads.ensemble import EnsembleHead
 from headtail.heads.head import Classes, Head
 from headtail.heads.linear import LinearHead
@@ -16,10 +19,13 @@ from headtail.labels import decode_labels
 
 __all__ = ["build_head", "load_head"]
 
-# What each type of head keeps in its state dict: required, optional.
+# What each type of head keeps of its own in its state dict: required, optional.
 _TENSORS: dict[str, tuple[set[str], set[str]]] = {
     "linear": ({"weight"}, {"bias", "center"}),
     "cosine": ({"weight", "scale"}, set()),
+    "affine": ({"scale", "bias"}, set()),
+    "disalign": ({"scale", "bias", "confidence"}, set()),
+    "causal-norm": ({"weight", "direction"}, set()),
 }
 
 
@@ -61,18 +67,31 @@ def build_head(
     if kind not in _TENSORS:
         known = ", ".join(sorted([*_TENSORS, "ensemble"]))
         raise ValueError(f"head type must be one of {known}; got {kind!r}")
+    inner, own = None, dict(tensors)
+    if "head" in spec:
+        part, own = _taken("head.", own)
+        inner = build_head(spec["head"], part, classes)
     required, optional = _TENSORS[kind]
-    if not required <= set(tensors) <= required | optional:
+    if not required <= set(own) <= required | optional:
         raise ValueError(
             f"a {kind} head has the tensors {sorted(required)} and maybe "
-            f"{sorted(optional)}; got {sorted(tensors)}"
+            f"{sorted(optional)}; got {sorted(own)}"
         )
     if kind == "cosine":
-        return CosineHead(tensors["weight"], tensors["scale"], classes=classes)
+        return CosineHead(own["weight"], own["scale"], classes=classes)
+    if kind == "affine" and inner is not None:
+        return AffineHead(inner, own["scale"], own["bias"], classes=classes)
+    if kind == "disalign" and inner is not None:
+        return DisAlignHead(inner, **own, classes=classes)
+    if kind == "causal-norm":
+        chunks, alpha = spec["n_chunks"], spec["alpha"]
+        return CausalNormHead(**own, n_chunks=chunks, alpha=alpha, classes=classes)
+    if kind != "linear":
+        raise ValueError(f"a {kind} head must hold another head")
     return LinearHead(
-        tensors["weight"],
-        tensors.get("bias"),
-        center=tensors.get("center"),
+        own["weight"],
+        own.get("bias"),
+        center=own.get("center"),
         normalize=spec["normalize"] is True,
         classes=classes,
     )
@@ -81,14 +100,20 @@ def build_head(
 def _build_ensemble(
     specs: list[Mapping[str, Any]], tensors: Mapping[str, Tensor], classes: Classes
 ) -> EnsembleHead:
-    members = []
-    left = dict(tensors)
+    members, left = [], dict(tensors)
     for position, spec in enumerate(specs):
-        prefix = f"members.{position}."
-        own = {name: left.pop(name) for name in tensors if name.startswith(prefix)}
-        members.append(
-            build_head(spec, {k.removeprefix(prefix): v for k, v in own.items()})
-        )
+        own, left = _taken(f"members.{position}.", left)
+        members.append(build_head(spec, own))
     if left:
         raise ValueError(f"tensors {sorted(left)} belong to no member")
     return EnsembleHead(members, classes=classes)
+
+
+def _taken(
+    prefix: str, tensors: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return the tensors below `prefix`, without it, and those that are left."""
+    own = {
+        k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)
+    }
+    return own, {k: t for k, t in tensors.items() if not k.startswith(prefix)}

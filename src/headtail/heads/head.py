@@ -14,7 +14,7 @@ from headtail.files import write_tensors
 from headtail.labels import encode_labels
 from headtail.tensors import shown
 
-__all__ = ["Head", "checked_weight"]
+__all__ = ["Classes", "Head", "checked_vector", "checked_weight"]
 
 Classes = npt.NDArray[Any] | list[Any] | tuple[Any, ...] | None
 
@@ -40,6 +40,10 @@ class Head(nn.Module):
     @abstractmethod
     def n_features(self) -> int:
         """Length of a feature vector."""
+
+    @abstractmethod
+    def select(self, rows: Tensor, classes: Classes = None) -> "Head":
+        """Return an independent head of these rows, in this order."""
 
     @abstractmethod
     def spec(self) -> dict[str, Any]:
@@ -92,3 +96,17 @@ def checked_weight(weight: Any) -> Tensor:
             f"weight must be finite; rows {shown(bad.tolist())} hold NaN or inf."
         )
     return weight.detach().clone()
+
+
+def checked_vector(vector: Any, name: str, length: int, like: Tensor) -> Tensor:
+    """Return an independent copy of a vector, in dtype and device of `like`."""
+    if not isinstance(vector, Tensor):
+        raise TypeError(f"{name} must be a tensor; got {type(vector).__name__}.")
+    if vector.shape != (length,) or not vector.is_floating_point():
+        raise ValueError(
+            f"{name} must be a floating-point tensor of {length} numbers; got "
+            f"{vector.dtype} of shape {list(vector.shape)}."
+        )
+    if not torch.isfinite(vector).all():
+        raise ValueError(f"{name} must be finite; it holds NaN or inf.")
+    return vector.detach().to(like.device, like.dtype, copy=True)

@@ -2,12 +2,11 @@
 
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from headtail.heads.head import Classes, Head, checked_weight
+from headtail.heads.head import Classes, Head, checked_vector, checked_weight
 from headtail.tensors import unit
 
 __all__ = ["LinearHead"]
@@ -51,11 +50,10 @@ class LinearHead(Head):
         self.weight = nn.Parameter(checked_weight(weight))
         self.bias: nn.Parameter | None = None
         if bias is not None:
-            bias = _checked_vector(bias, "bias", self.n_classes)
-            self.bias = nn.Parameter(bias.to(self.weight))
+            bias = checked_vector(bias, "bias", self.n_classes, self.weight)
+            self.bias = nn.Parameter(bias)
         if center is not None:
-            center = _checked_vector(center, "center", self.n_features)
-            center = center.to(self.weight)
+            center = checked_vector(center, "center", self.n_features, self.weight)
         self.register_buffer("center", center)
         self.normalize = normalize
         self._set_classes(classes)
@@ -81,19 +79,16 @@ class LinearHead(Head):
             features = unit(features)
         return F.linear(features, self.weight, self.bias)
 
+    def select(self, rows: Tensor, classes: Classes = None) -> "LinearHead":
+        """Return a head of these rows, in this order."""
+        return LinearHead(
+            self.weight[rows],
+            None if self.bias is None else self.bias[rows],
+            center=self.center,
+            normalize=self.normalize,
+            classes=classes,
+        )
+
     def spec(self) -> dict[str, Any]:
         """Return what the state dict does not tell, as JSON."""
         return {"type": "linear", "normalize": self.normalize}
-
-
-def _checked_vector(vector: Any, name: str, length: int) -> Tensor:
-    if not isinstance(vector, Tensor):
-        raise TypeError(f"{name} must be a tensor; got {type(vector).__name__}.")
-    if vector.shape != (length,) or not vector.is_floating_point():
-        raise ValueError(
-            f"{name} must be a floating-point tensor of {length} numbers; got "
-            f"{vector.dtype} of shape {list(vector.shape)}."
-        )
-    if not torch.isfinite(vector).all():
-        raise ValueError(f"{name} must be finite; it holds NaN or inf.")
-    return vector.detach().clone()

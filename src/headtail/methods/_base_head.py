@@ -1,5 +1,8 @@
 """The `base` of a meta-estimator: an estimator to fit, or a head that is trained."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,9 +14,47 @@ from torch import Tensor, nn
 from headtail.heads import CosineHead, Head, LinearHead
 from headtail.labels import positions_of
 from headtail.methods._estimator import HeadClassifier
-from headtail.tensors import shown
+from headtail.tensors import fingerprint, shown
 
-__all__ = ["TrainedRows", "base_classifier", "trained_rows"]
+__all__ = [
+    "TrainedRows",
+    "aligned_head",
+    "base_classifier",
+    "fit_base",
+    "fitted_base",
+    "shared_bases",
+    "trained_rows",
+]
+
+# Heads that were fitted since `shared_bases` began, by what they were fitted from.
+_SHARED: ContextVar[dict[Any, Head] | None] = ContextVar("shared", default=None)
+
+
+@contextmanager
+def shared_bases() -> Iterator[None]:
+    """Fit equal bases on equal data once, for as long as the context lasts.
+
+    Bases are equal if class, parameters and seed are; without a seed each is its own.
+    """
+    token = _SHARED.set({})
+    try:
+        yield
+    finally:
+        _SHARED.reset(token)
+
+
+def fit_base(base: Any, X: Any, y: Any) -> Head:
+    """Fit an estimator of `base_classifier` and return its head."""
+    shared = _SHARED.get()
+    settings = base.get_params()
+    if shared is None or settings.get("random_state", 0) is None:
+        head: Head = base.fit(X, y).head_
+        return head
+    data = [_array(X), _array(y)]
+    key = (type(base), repr(sorted(settings.items())), fingerprint(*data))
+    if key not in shared:
+        shared[key] = base.fit(X, y).head_
+    return shared[key]
 
 
 def base_classifier(base: Any, default: HeadClassifier, **settings: Any) -> Any:
@@ -37,10 +78,39 @@ def base_classifier(base: Any, default: HeadClassifier, **settings: Any) -> Any:
     return base.set_params(**missing)
 
 
+def fitted_base(
+    estimator: Any, default: HeadClassifier, features: Tensor, positions: Tensor
+) -> Head:
+    """Return a copy of the head that the estimator builds on, its rows in order.
+
+    The estimator has been through `_open_fit`, which gave features and positions.
+    """
+    base = base_classifier(
+        estimator.base,
+        default,
+        random_state=estimator.random_state,
+        device=estimator.device,
+    )
+    classes = estimator.classes_
+    if not isinstance(base, Head):
+        base = fit_base(base, features, classes[positions.numpy()])
+    device = estimator._work_device(features)
+    return aligned_head(base, classes, features.shape[1], device)
+
+
+def _array(values: Any) -> npt.NDArray[Any]:
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        values = values.float() if values.dtype == torch.bfloat16 else values
+    array = np.asarray(values)
+    return array.astype(str) if array.dtype.kind == "O" else array
+
+
 class TrainedRows(NamedTuple):
     """A base head's rows in the order of the classes.
 
-    The weight of a class without a row is zero; a linear head has no scale.
+    The weight of a class without a row is zero; a linear head has no scale. Its bias is
+    left out, and its centre, which is a bias in other words.
     """
 
     weight: Tensor
@@ -50,39 +120,72 @@ class TrainedRows(NamedTuple):
 
 def trained_rows(base: Head, classes: npt.NDArray[Any], n_features: int) -> TrainedRows:
     """Match the rows of a trained head to `classes`; refuse what does not fit."""
-    changed = isinstance(base, LinearHead) and (
-        base.center is not None or base.normalize
-    )
-    if changed or not isinstance(base, LinearHead | CosineHead):
+    normalized = isinstance(base, LinearHead) and base.normalize
+    if normalized or not isinstance(base, LinearHead | CosineHead):
         raise TypeError(
             "The base head must have one weight per class on raw features (CosineHead, "
-            f"or LinearHead without center and normalize); got {type(base).__name__}."
+            f"or LinearHead without normalize); got {type(base).__name__}."
         )
     weight = base.weight.detach()
     weight = weight.to(torch.promote_types(weight.dtype, torch.float32))
-    if base.n_features != n_features:
-        raise ValueError(
-            f"The base head must take the {n_features} features of X; it takes "
-            f"{base.n_features}. Pass features of the network it came from."
-        )
+    _check_width(base, n_features)
     scale = base.scale.item() if isinstance(base, CosineHead) else None
     if base.classes is None:
         if len(weight) != len(classes):
-            raise ValueError(
-                "A base head without classes must have one row per distinct label in "
-                f"y; it has {len(weight)} rows, y has {len(classes)} distinct labels. "
-                "Pass classes= to the head to say which row is whose."
-            )
+            raise ValueError(_one_row_per_label(len(weight), len(classes)))
         return TrainedRows(weight, scale, np.ones(len(classes), dtype=bool))
     rows = positions_of(base.classes, classes)
     if (rows < 0).any():
-        raise ValueError(
-            "Every class of the base head must have an example in y; "
-            f"{shown(base.classes[rows < 0])} have none. Add examples, or remove those "
-            "rows from the head."
-        )
+        raise ValueError(_without_example(base.classes[rows < 0]))
     aligned = weight.new_zeros(len(classes), weight.shape[1])
     aligned[torch.from_numpy(rows).to(weight.device)] = weight
     trained = np.zeros(len(classes), dtype=bool)
     trained[rows] = True
     return TrainedRows(aligned, scale, trained)
+
+
+def aligned_head(
+    base: Head, classes: npt.NDArray[Any], n_features: int, device: torch.device
+) -> Head:
+    """Return a copy of a trained head whose rows are those of `classes`, in order."""
+    _check_width(base, n_features)
+    if base.classes is None:
+        if base.n_classes != len(classes):
+            raise ValueError(_one_row_per_label(base.n_classes, len(classes)))
+        rows = np.arange(len(classes))
+    else:
+        rows = positions_of(classes, base.classes)
+        if (rows < 0).any():
+            raise ValueError(
+                "The base head must have a row for every class in y; it has none for "
+                f"{shown(classes[rows < 0])}. Train it on them, or drop their examples."
+            )
+        extra = positions_of(base.classes, classes) < 0
+        if extra.any():
+            raise ValueError(_without_example(base.classes[extra]))
+    head = base.select(torch.from_numpy(rows), classes)
+    dtype = next(head.parameters()).dtype
+    return head.to(device, torch.promote_types(dtype, torch.float32))
+
+
+def _check_width(base: Head, n_features: int) -> None:
+    if base.n_features != n_features:
+        raise ValueError(
+            f"The base head must take the {n_features} features of X; it takes "
+            f"{base.n_features}. Pass features of the network it came from."
+        )
+
+
+def _one_row_per_label(n_rows: int, n_labels: int) -> str:
+    return (
+        "A base head without classes must have one row per distinct label in y; it has "
+        f"{n_rows} rows, y has {n_labels} distinct labels. Pass classes= to the head "
+        "to say which row is whose."
+    )
+
+
+def _without_example(classes: npt.NDArray[Any]) -> str:
+    return (
+        f"Every class of the base head must have an example in y; {shown(classes)} "
+        "have none. Add examples, or remove those rows from the head."
+    )

@@ -1,7 +1,7 @@
 """What every method shares: the door for arrays, and prediction with a head."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -35,6 +35,9 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
     """
 
     _saved: ClassVar[tuple[str, ...]] = ()
+
+    # Parameters that a fitted estimator can take other values of without another fit.
+    _adjustable: ClassVar[frozenset[str]] = frozenset()
 
     classes_: npt.NDArray[Any]
     class_counts_: npt.NDArray[np.int64]
@@ -91,6 +94,27 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
                     logits = logits.float()
                 parts.append(function(logits).cpu())
         return torch.cat(parts)
+
+    def _predict_candidates(
+        self, features: Tensor, candidates: Sequence[Mapping[str, Any]]
+    ) -> Tensor:
+        """Return the positions predicted with other values of `_adjustable` parameters.
+
+        [n_candidates, n_samples], from one fit.
+        """
+        parts = []
+        for candidate in candidates:
+            adjusted = self._adjusted_to(candidate)
+            parts.append(adjusted._map_logits(features, lambda z: z.argmax(dim=1)))
+        return torch.stack(parts)
+
+    def _adjusted_to(self, candidate: Mapping[str, Any]) -> "HeadClassifier":
+        """Return a fitted copy with other values of `_adjustable` parameters."""
+        if candidate:
+            raise NotImplementedError(
+                f"{type(self).__name__} has no {sorted(self._adjustable)} to adjust."
+            )
+        return self
 
     def _open_features(self, X: Any, *, reset: bool) -> Tensor:
         """Return X as a tensor that shares its memory; check its width."""

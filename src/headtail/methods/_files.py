@@ -1,5 +1,6 @@
 """Fitted estimators as one safetensors file: parameters, fitted state, head."""
 
+import dataclasses
 import os
 import re
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from headtail.files import write_tensors
 from headtail.heads import Head, LinearHead, build_head
 from headtail.labels import decode_labels, encode_labels
+from headtail.methods._selection import Selection
 from headtail.statistics import ClassStatistics
 from headtail.version import __version__
 
@@ -118,6 +120,14 @@ def _encode(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
         tensors |= {f"{name}.{key}": t for key, t in value.state_dict().items()}
         labels = None if value.classes is None else encode_labels(value.classes)
         return {"kind": "head", "spec": value.spec(), "classes": labels}
+    if isinstance(value, Mapping):
+        return {
+            "kind": "mapping",
+            "items": {k: _encode(x, f"{name}.{k}", tensors) for k, x in value.items()},
+        }
+    if isinstance(value, Selection):
+        fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+        return {"kind": "selection", "fields": _encode(fields, name, tensors)}
     if isinstance(value, ClassStatistics):
         tensors |= {f"{name}.{key}": getattr(value, key) for key in _STATISTICS}
         return {"kind": "statistics"}
@@ -160,6 +170,11 @@ def _decode(
         return decode_labels(encoded)
     if kind == "array":
         return tensors[name].numpy()
+    if kind == "mapping":
+        items = encoded["items"].items()
+        return {k: _decode(x, f"{name}.{k}", tensors, estimators) for k, x in items}
+    if kind == "selection":
+        return Selection(**_decode(encoded["fields"], name, tensors, estimators))
     if kind == "statistics":
         return _build_statistics(*(tensors[f"{name}.{key}"] for key in _STATISTICS))
     if kind == "head":

@@ -8,10 +8,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from headtail.losses import Loss
 from headtail.progress import track
+from headtail.samplers import Sampling, draw_epochs, epoch_size
 from headtail.tensors import row_blocks
 
-__all__ = ["Optimizer", "feature_moments", "train"]
+__all__ = ["Optimizer", "feature_moments", "rows_of", "train"]
 
 Optimizer = Literal["sgd", "adamw"]
 
@@ -19,10 +21,12 @@ Optimizer = Literal["sgd", "adamw"]
 def train(
     logits: Callable[[Tensor], Tensor],
     parameters: list[Tensor],
-    features: Tensor,
     labels: Int[Tensor, " n_samples"],
-    draws: Int[Tensor, "n_epochs n_draws"],
     *,
+    loss: Loss,
+    sampling: Sampling,
+    epochs: int,
+    generator: torch.Generator,
     optimizer: Optimizer,
     learning_rate: float,
     weight_decay: float,
@@ -30,7 +34,7 @@ def train(
     label: str,
     after_step: Callable[[], None] | None = None,
 ) -> None:
-    """Minimise cross-entropy over the drawn examples; change `parameters` in place.
+    """Minimise a loss over mini-batches; change `parameters` in place.
 
     The learning rate falls to 0 along a cosine, step by step. Weight decay acts on the
     first parameter, the weight, alone. SGD has Nesterov momentum 0.9.
@@ -38,13 +42,13 @@ def train(
     Parameters
     ----------
     logits
-        From a batch of features, in dtype and device of the parameters, to logits.
+        From the indices of a batch of examples to their logits.
     parameters
         Leaf tensors that require gradients, the weight first.
-    features, labels
-        All examples; batches are taken from where they lie.
-    draws
-        Which examples each epoch shows.
+    labels
+        Class positions of all examples.
+    sampling
+        Which examples an epoch shows, see `draw_epochs`.
     label
         What the progress bar calls this.
     after_step
@@ -59,14 +63,15 @@ def train(
         stepper = torch.optim.SGD(groups, lr=learning_rate, momentum=0.9, nesterov=True)
     else:
         stepper = torch.optim.AdamW(groups, lr=learning_rate)
-    n_steps = len(draws) * math.ceil(draws.shape[1] / batch_size)
+    n_steps = epochs * math.ceil(epoch_size(labels, sampling) / batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(stepper, n_steps)
-    like = parameters[0]
-    for rows in track(_batches(draws, batch_size), n_steps, label):
-        batch = features[rows.to(features.device)].to(like.device, like.dtype)
-        loss = _cross_entropy(logits(batch), labels[rows].to(like.device))
+    device = parameters[0].device
+    batches = _batches(draw_epochs(labels, sampling, epochs, generator), batch_size)
+    for step, rows in enumerate(track(batches, n_steps, label)):
+        loss.advance(step / n_steps)
+        value = loss(logits(rows), labels[rows].to(device))
         stepper.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         stepper.step()
         schedule.step()
         if after_step is not None:
@@ -74,20 +79,14 @@ def train(
                 after_step()
 
 
-def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the mean cross-entropy, without gradients that are denormal numbers.
-
-    A processor takes many times as long for those: so the probability of a wrong class
-    counts as e^-60 at least, which changes nothing that float32 can tell.
-    """
-    floor = logits.detach().amax(dim=1, keepdim=True) - 60
-    total = torch.maximum(logits, floor).logsumexp(dim=1)
-    return (total - logits.gather(1, labels[:, None]).squeeze(1)).mean()
+def _batches(epochs: Iterator[Tensor], batch_size: int) -> Iterator[Tensor]:
+    for epoch in epochs:
+        yield from epoch.split(batch_size)  # type: ignore[no-untyped-call]
 
 
-def _batches(draws: Tensor, batch_size: int) -> Iterator[Tensor]:
-    for epoch in draws:
-        yield from epoch.split(batch_size)
+def rows_of(features: Tensor, rows: Tensor, like: Tensor) -> Tensor:
+    """Return some rows of the features, where and in what the work is done."""
+    return features[rows.to(features.device)].to(like.device, like.dtype)
 
 
 def feature_moments(features: Tensor) -> tuple[Float[Tensor, " n_features"], float]:

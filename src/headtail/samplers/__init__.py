@@ -5,6 +5,16 @@ from headtail.samplers.class_sampling import (
     class_probabilities,
     draw_class_aware,
     draw_epochs,
+    epoch_size,
 )
+from headtail.samplers.subset import choose_per_class, hold_out
 
-__all__ = ["Sampling", "class_probabilities", "draw_class_aware", "draw_epochs"]
+__all__ = [
+    "Sampling",
+    "choose_per_class",
+    "class_probabilities",
+    "draw_class_aware",
+    "draw_epochs",
+    "epoch_size",
+    "hold_out",
+]

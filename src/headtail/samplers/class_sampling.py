@@ -1,16 +1,32 @@
 """Which examples an epoch shows: the class-sampling rules, drawn in bulk."""
 
+from collections.abc import Iterator
 from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-__all__ = ["Sampling", "class_probabilities", "draw_class_aware", "draw_epochs"]
+__all__ = [
+    "Sampling",
+    "class_probabilities",
+    "draw_class_aware",
+    "draw_epochs",
+    "epoch_size",
+]
 
-Sampling = Literal["instance", "sqrt", "class", "progressive", "class-aware"]
+Sampling = Literal[
+    "instance",
+    "sqrt",
+    "class",
+    "progressive",
+    "class-aware",
+    "reversed",
+    "over",
+    "under",
+]
 
-_EXPONENTS = {"instance": 1.0, "sqrt": 0.5, "class": 0.0}
+_EXPONENTS = {"instance": 1.0, "sqrt": 0.5, "class": 0.0, "reversed": -1.0}
 _PER_CLASS = 4
 
 
@@ -20,7 +36,9 @@ def class_probabilities(
     """Return P(class j) = n[j]^q / Σ n[i]^q, in float64.
 
     ``exponent=1`` draws every example alike, 0 every class alike, ½ is the square-root
-    sampling of Mahajan et al. (2018). Classes without examples are never drawn.
+    sampling of Mahajan et al. (2018), -1 the reversed sampling of Zhou et al. (2020),
+    which shows a class the more often the fewer examples it has. Classes without
+    examples are never drawn.
 
     Examples
     --------
@@ -33,46 +51,66 @@ def class_probabilities(
     return weights / weights.sum()
 
 
+def epoch_size(labels: Int[Tensor, " n_samples"], sampling: Sampling) -> int:
+    """Return how many examples an epoch shows: n_samples, but for over and under.
+
+    Examples
+    --------
+    >>> import torch
+    >>> labels = torch.tensor([0, 0, 0, 0, 0, 1, 1, 2])
+    >>> [epoch_size(labels, rule) for rule in ("instance", "over", "under")]
+    [8, 15, 5]
+    """
+    if sampling not in ("over", "under"):
+        return len(labels)
+    return int(_quota(labels, sampling).sum())
+
+
 def draw_epochs(
     labels: Int[Tensor, " n_samples"],
     sampling: Sampling,
     n_epochs: int,
     generator: torch.Generator,
-) -> Int[Tensor, "n_epochs n_samples"]:
-    """Draw the examples of every epoch, n_samples in each.
+) -> Iterator[Int[Tensor, " n_draws"]]:
+    """Draw the examples of every epoch, `epoch_size` in each, epoch by epoch.
 
-    ``"instance"`` shows every example once an epoch. ``"sqrt"`` and ``"class"`` draw
-    with replacement by `class_probabilities`. ``"progressive"`` mixes the two ends,
-    (1 - e)·instance + e·class with e from 0 in the first to 1 in the last epoch.
-    ``"class-aware"`` is `draw_class_aware`, one cycle through all epochs.
+    ``"instance"`` shows every example once an epoch. ``"sqrt"``, ``"class"`` and
+    ``"reversed"`` draw with replacement by `class_probabilities`. ``"progressive"``
+    mixes two of them, (1 - e)·instance + e·class with e from 0 in the first to 1 in
+    the last epoch. ``"class-aware"`` is `draw_class_aware`, one cycle through all
+    epochs. ``"over"`` brings every class to the size of the largest: its examples
+    come as often as is needed, none twice more than another. ``"under"`` caps every
+    class at the median class size, with other examples in every epoch.
 
     References
     ----------
     Kang et al. "Decoupling Representation and Classifier for Long-Tailed
-    Recognition." ICLR 2020, section 3.
+    Recognition." ICLR 2020, section 3. Zhou et al. "BBN: Bilateral-Branch Network with
+    Cumulative Learning for Long-Tailed Visual Recognition." CVPR 2020 (reversed).
     """
-    n_samples = len(labels)
-    if sampling == "class-aware":
-        draws = draw_class_aware(labels, n_epochs * n_samples, generator)
-        return draws.reshape(n_epochs, n_samples)
-    if sampling == "instance":
-        keys = torch.rand(n_epochs, n_samples, generator=generator)
-        return keys.argsort(dim=1)
     if sampling not in get_args(Sampling):
         raise ValueError(
             f"sampling must be one of {get_args(Sampling)}; got {sampling!r}."
         )
+    n_samples = len(labels)
+    if sampling == "class-aware":
+        draws = draw_class_aware(labels, n_epochs * n_samples, generator)
+        return iter(draws.reshape(n_epochs, n_samples))
+    if sampling == "instance":
+        return (_shuffled(1, n_samples, generator) for _ in range(n_epochs))
+    if sampling in ("over", "under"):
+        quota = _quota(labels, sampling)
+        return (_draw_quota(labels, quota, generator) for _ in range(n_epochs))
     counts = torch.bincount(labels)
-    per_example = {
+    weights = {
         rule: (class_probabilities(counts, q) / counts)[labels]
         for rule, q in _EXPONENTS.items()
     }
-    if sampling == "progressive":
-        share = torch.linspace(0, 1, n_epochs, dtype=torch.float64)[:, None]
-        weights = (1 - share) * per_example["instance"] + share * per_example["class"]
-    else:
-        weights = per_example[sampling].expand(n_epochs, n_samples)
-    return _draw(weights, generator)
+    if sampling != "progressive":
+        return (_draw(weights[sampling], generator) for _ in range(n_epochs))
+    first, last = weights["instance"], weights["class"]
+    shares = torch.linspace(0, 1, n_epochs, dtype=torch.float64)
+    return (_draw((1 - e) * first + e * last, generator) for e in shares)
 
 
 def draw_class_aware(
@@ -132,8 +170,31 @@ def _shuffled(n_cycles: int, length: int, generator: torch.Generator) -> Tensor:
 
 
 def _draw(weights: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw n_samples indices with replacement by each row of weights."""
-    total = weights.cumsum(dim=1)
-    keys = torch.rand(weights.shape, generator=generator, dtype=torch.float64)
-    draws = torch.searchsorted(total, keys * total[:, -1:], right=True)
-    return draws.clamp(max=weights.shape[1] - 1)
+    """Draw n_samples indices with replacement by their weights."""
+    total = weights.cumsum(dim=0)
+    keys = torch.rand(len(weights), generator=generator, dtype=torch.float64)
+    draws = torch.searchsorted(total, keys * total[-1], right=True)
+    return draws.clamp(max=len(weights) - 1)
+
+
+def _quota(labels: Tensor, sampling: Sampling) -> Tensor:
+    """Return how many examples of every class, 0 … largest label, an epoch shows."""
+    counts = torch.bincount(labels)
+    present = counts > 0
+    if sampling == "over":
+        return torch.where(present, counts.max(), 0)
+    # The middle of an even number of classes lies between two counts: the lower one.
+    return counts.clamp(max=int(counts[present].median()))
+
+
+def _draw_quota(labels: Tensor, quota: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw quota[c] examples of every class c, as evenly as that can be, shuffled."""
+    # Shuffled, then by class: rank k of a class is its k-th random example.
+    order = torch.randperm(len(labels), generator=generator)
+    order = order[labels[order].argsort(stable=True)]
+    counts = torch.bincount(labels, minlength=len(quota))
+    first = counts.cumsum(0) - counts
+    owner = torch.repeat_interleave(quota)
+    rank = torch.arange(len(owner)) - (quota.cumsum(0) - quota)[owner]
+    draws = order[first[owner] + rank % counts[owner]]
+    return draws[torch.randperm(len(draws), generator=generator)]

@@ -11,7 +11,7 @@ import sklearn
 import torch
 from sklearn.base import clone
 
-from headtail.evaluation import Comparison, compare_predictions, fingerprint
+from headtail.evaluation import Comparison, compare_predictions
 from headtail.features import FeatureSet
 from headtail.files import written_whole
 from headtail.labels import positions_of
@@ -19,6 +19,7 @@ from headtail.matching import matched_labels
 from headtail.predictions import Predictions
 from headtail.registry import get_method
 from headtail.statistics import Convention
+from headtail.tensors import fingerprint
 from headtail.version import __version__
 
 __all__ = ["check_new_folder", "compare", "save_comparison"]
@@ -67,7 +68,7 @@ def compare(
         methods = list(methods)
         if len(set(methods)) < len(methods):
             raise ValueError(f"methods must be distinct; got {methods}.")
-        methods = {name: get_method(name).estimator() for name in methods}
+        methods = {name: get_method(name).build() for name in methods}
     if not methods:
         raise ValueError("methods must hold at least one method; got none.")
     if reference is not None and reference not in methods:

@@ -26,14 +26,13 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
     if "estimator" not in metadata:
         return {"holds": "head", **_head(load_head(path))}
     classifier = load_classifier(path)
-    names = {method.estimator: method.name for method in METHODS}
     parameters = {
         name: value if isinstance(value, bool | int | float | str) else _short(value)
         for name, value in classifier.get_params(deep=False).items()
     }
     facts = {
         "holds": "classifier",
-        "method": names[type(classifier)],
+        "method": _method_name(classifier),
         "parameters": parameters,
         **_head(classifier.head_),
         "training": _counts(classifier.class_counts_),
@@ -48,6 +47,18 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
     else:
         facts["classes"] = _listed(classifier.classes_.tolist())
     return facts
+
+
+def _method_name(classifier: Any) -> str:
+    """Return the row that says most about the classifier and nothing untrue."""
+    parameters = classifier.get_params(deep=False)
+    rows = [
+        row
+        for row in METHODS
+        if row.estimator is type(classifier)
+        and all(parameters[name] == value for name, value in row.parameters.items())
+    ]
+    return max(rows, key=lambda row: len(row.parameters)).name
 
 
 def _head(head: Head) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def fit_method(
     ('cat', 'lynx')
     """
     row = recommended_method() if method is None else get_method(method)
-    estimator = row.estimator()
+    estimator = row.build()
     known = estimator.get_params(deep=False)
     given = dict(parameters or {})
     unknown = sorted(set(given) - set(known))
@@ -63,7 +63,7 @@ def add_examples(classifier: Any, data: FeatureSet) -> list[str]:
     No training; see `partial_fit` of the classifier. Returns the names of new classes.
     """
     if not hasattr(classifier, "partial_fit"):
-        able = [m.name for m in METHODS if hasattr(m.estimator(), "partial_fit")]
+        able = [m.name for m in METHODS if hasattr(m.build(), "partial_fit")]
         raise ValueError(
             f"{type(classifier).__name__} cannot take examples without training; "
             f"methods that can are {able}. Fit one of them."

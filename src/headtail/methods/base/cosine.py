@@ -1,5 +1,6 @@
 """The cosine base classifier: a cosine head trained on features."""
 
+from collections.abc import Mapping
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -8,10 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from headtail.heads import CosineHead
-from headtail.methods._constraints import Interval
+from headtail.losses import LOSSES
+from headtail.methods._constraints import Interval, StrOptions
 from headtail.methods._estimator import check_directions
-from headtail.methods._training import Optimizer
-from headtail.methods.base._trained import TRAINING_CONSTRAINTS, TrainedClassifier
+from headtail.methods._trained import TRAINING_CONSTRAINTS, TrainedClassifier
+from headtail.methods._training import Optimizer, rows_of
 from headtail.samplers import Sampling
 from headtail.tensors import row_blocks, unit
 
@@ -27,10 +29,15 @@ class CosineClassifier(TrainedClassifier):
 
     Parameters
     ----------
-    sampling : {"instance", "sqrt", "class", "progressive", "class-aware"}
-        Which examples an epoch shows, see `headtail.samplers.draw_epochs`.
+    sampling : str
+        Which examples an epoch shows, as in `LinearClassifier`.
     scale : float
         Where the learnable factor s starts.
+    loss : str
+        As in `LinearClassifier`, or ``"ldam"`` and ``"ldam-drw"``: their margins fix
+        the factor at a scale of their own, 30.
+    loss_options : dict or None
+        Keyword arguments of the loss, such as ``{"max_margin": 0.3}`` for ``"ldam"``.
     optimizer : {"sgd", "adamw"}
         SGD has Nesterov momentum 0.9. AdamW wants a learning rate near 0.01.
     learning_rate : float
@@ -66,6 +73,7 @@ class CosineClassifier(TrainedClassifier):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **{k: v for k, v in TRAINING_CONSTRAINTS.items() if k != "weight_decay"},
         "scale": [Interval(Real, 0, None, closed="neither")],
+        "loss": [StrOptions(set(LOSSES))],
     }
 
     head_: CosineHead
@@ -75,6 +83,8 @@ class CosineClassifier(TrainedClassifier):
         sampling: Sampling = "sqrt",
         scale: float = 16.0,
         *,
+        loss: str = "cross-entropy",
+        loss_options: Mapping[str, Any] | None = None,
         optimizer: Optimizer = "sgd",
         learning_rate: float = 0.1,
         epochs: int = 30,
@@ -84,6 +94,8 @@ class CosineClassifier(TrainedClassifier):
     ) -> None:
         self.sampling = sampling
         self.scale = scale
+        self.loss = loss
+        self.loss_options = loss_options
         self.optimizer = optimizer
         self.learning_rate = learning_rate
         self.epochs = epochs
@@ -101,10 +113,14 @@ class CosineClassifier(TrainedClassifier):
         check_directions(n_directed, self.classes_)
         start = torch.randn(len(self.classes_), features.shape[1], generator=generator)
         weight = self._leaf(unit(start), features)
-        scale = self._leaf(torch.tensor(float(self.scale)), features)
+        loss = self._build_loss()
+        fixed = getattr(getattr(loss, "before", loss), "scale", None)
+        first = float(self.scale if fixed is None else fixed)
+        scale = self._leaf(torch.tensor(first), features).requires_grad_(fixed is None)
 
-        def logits(batch: Tensor) -> Tensor:
-            return F.linear(unit(batch), scale * unit(weight))
+        def logits(rows: Tensor) -> Tensor:
+            batch = unit(rows_of(features, rows, weight))
+            return F.linear(batch, scale * unit(weight))
 
         def back_to_length_one() -> None:
             weight.copy_(unit(weight))
@@ -112,10 +128,10 @@ class CosineClassifier(TrainedClassifier):
         # Only directions count, but a row that grows turns ever more slowly.
         self._train(
             logits,
-            [weight, scale],
-            features,
+            [weight, scale] if fixed is None else [weight],
             positions,
             generator,
+            loss=loss,
             after_step=back_to_length_one,
         )
         # The scale has no sign of its own: a negative one would turn every row around.

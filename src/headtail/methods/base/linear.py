@@ -1,34 +1,48 @@
 """The linear base classifier: a dot-product head trained on features."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from headtail.heads import LinearHead
-from headtail.methods._training import Optimizer, feature_moments
-from headtail.methods.base._trained import TrainedClassifier
+from headtail.losses import LOSSES
+from headtail.methods._constraints import StrOptions
+from headtail.methods._trained import TRAINING_CONSTRAINTS, TrainedClassifier
+from headtail.methods._training import Optimizer, feature_moments, rows_of
 from headtail.samplers import Sampling
 
-__all__ = ["LinearClassifier"]
+__all__ = ["LinearClassifier", "train_linear_head"]
 
 # The constant input that the bias is learned on, as `intercept_scaling` of LIBLINEAR:
 # features have total variance 1 here, and a bias on 1 would lag behind the weights.
 _BIAS_INPUT = 7.0
 
+# LDAM's margins are differences of cosines.
+_LINEAR_LOSSES = {name for name in LOSSES if not name.startswith("ldam")}
+
 
 class LinearClassifier(TrainedClassifier):
-    """Train a linear head by cross-entropy on features.
+    """Train a linear head on features, by cross-entropy or a loss made for long tails.
 
     The features are centred and divided by one number (the root of their total
-    variance) while training, and the head takes raw features again: so one learning
-    rate suits all data.
+    variance) while training, so that one learning rate suits all data. The head takes
+    raw features: it subtracts the centre itself.
 
     Parameters
     ----------
-    sampling : {"instance", "sqrt", "class", "progressive", "class-aware"}
-        Which examples an epoch shows, see `headtail.samplers.draw_epochs`.
+    sampling : str
+        Which examples an epoch shows: ``"instance"``, ``"sqrt"``, ``"class"``,
+        ``"progressive"``, ``"class-aware"``, ``"reversed"``, ``"over"`` or
+        ``"under"``, see `headtail.samplers.draw_epochs`.
+    loss : str
+        ``"cross-entropy"``, ``"class-weighted"``, ``"focal"``, ``"class-balanced"``,
+        ``"class-balanced-focal"``, ``"balanced-softmax"``, ``"logit-adjusted"`` or
+        ``"lade"``, see `headtail.losses`.
+    loss_options : dict or None
+        Keyword arguments of the loss, such as ``{"gamma": 1.0}`` for ``"focal"``.
     optimizer : {"sgd", "adamw"}
         SGD has Nesterov momentum 0.9. AdamW wants a learning rate near 0.01.
     learning_rate : float
@@ -36,7 +50,8 @@ class LinearClassifier(TrainedClassifier):
     weight_decay : float
         On the weight alone, in the scaled space.
     epochs : int
-        Passes over as many examples as there are.
+        Passes over as many examples as there are; ``"over"`` and ``"under"`` have
+        epochs of their own length.
     batch_size : int
         At most; small data sets get batches of a 32nd.
     random_state : int, RandomState instance or None
@@ -63,12 +78,19 @@ class LinearClassifier(TrainedClassifier):
     array(['a', 'a', 'b', 'b'], dtype='<U1')
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **TRAINING_CONSTRAINTS,
+        "loss": [StrOptions(_LINEAR_LOSSES)],
+    }
+
     head_: LinearHead
 
     def __init__(
         self,
         sampling: Sampling = "instance",
         *,
+        loss: str = "cross-entropy",
+        loss_options: Mapping[str, Any] | None = None,
         optimizer: Optimizer = "sgd",
         learning_rate: float = 20.0,
         weight_decay: float = 1e-5,
@@ -78,6 +100,8 @@ class LinearClassifier(TrainedClassifier):
         device: Any = None,
     ) -> None:
         self.sampling = sampling
+        self.loss = loss
+        self.loss_options = loss_options
         self.optimizer = optimizer
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
@@ -89,26 +113,31 @@ class LinearClassifier(TrainedClassifier):
     def _fit_head(
         self, features: Tensor, positions: Tensor, generator: torch.Generator
     ) -> None:
-        mean, spread = feature_moments(features)
-        spread = spread if spread > 0 else 1.0
-        n_classes, n_features = len(self.classes_), features.shape[1]
-        weight = self._leaf(torch.zeros(n_classes, n_features), features)
-        bias = self._leaf(torch.zeros(n_classes), features)
-        center = mean.to(weight)
+        self.head_ = train_linear_head(self, features, positions, generator)
 
-        def logits(batch: Tensor) -> Tensor:
-            return F.linear((batch - center) / spread, weight, _BIAS_INPUT * bias)
 
-        self._train(
-            logits,
-            [weight, bias],
-            features,
-            positions,
-            generator,
-            weight_decay=self.weight_decay,
-        )
-        raw = weight.detach().double() / spread
-        shift = _BIAS_INPUT * bias.detach().double() - raw @ mean.to(raw)
-        self.head_ = LinearHead(
-            raw.to(weight.dtype), shift.to(weight.dtype), classes=self.classes_
-        )
+def train_linear_head(
+    estimator: TrainedClassifier,
+    features: Tensor,
+    positions: Tensor,
+    generator: torch.Generator,
+) -> LinearHead:
+    """Train weight and bias from zero with the settings of the estimator."""
+    mean, spread = feature_moments(features)
+    spread = spread if spread > 0 else 1.0
+    classes = estimator.classes_
+    weight = estimator._leaf(torch.zeros(len(classes), features.shape[1]), features)
+    bias = estimator._leaf(torch.zeros(len(classes)), features)
+    center = mean.to(weight)
+
+    def logits(rows: Tensor) -> Tensor:
+        batch = (rows_of(features, rows, weight) - center) / spread
+        return F.linear(batch, weight, _BIAS_INPUT * bias)
+
+    estimator._train(logits, [weight, bias], positions, generator)
+    return LinearHead(
+        weight.detach() / spread,
+        _BIAS_INPUT * bias.detach(),
+        center=center,
+        classes=classes,
+    )

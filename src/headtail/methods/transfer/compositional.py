@@ -1,6 +1,7 @@
 """Compositional knowledge transfer: compose tail classifiers from head classifiers."""
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterator, Mapping, Sequence
 from numbers import Real
 from typing import Any, ClassVar, NamedTuple, get_args
 
@@ -12,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from headtail.heads import CosineHead, EnsembleHead, Head
-from headtail.methods._base_head import base_classifier, trained_rows
+from headtail.methods._base_head import base_classifier, fit_base, trained_rows
 from headtail.methods._constraints import Interval, StrOptions
 from headtail.methods._estimator import HeadClassifier, check_directions
 from headtail.methods._growth import grow, merged_classes
@@ -132,6 +133,11 @@ class CompositionalClassifier(MetaEstimatorMixin, HeadClassifier):
         "donors_",
     )
 
+    _takes_untrained_classes: ClassVar[bool] = True
+    _adjustable: ClassVar[frozenset[str]] = frozenset(
+        {"donors", "temperature", "attention", "include_weight", "include_prototype"}
+    )
+
     base_head_: CosineHead
     statistics_: ClassStatistics
     trained_counts_: npt.NDArray[np.int64]
@@ -186,7 +192,7 @@ class CompositionalClassifier(MetaEstimatorMixin, HeadClassifier):
             check_directions(statistics.nonzero_counts, self.classes_)
             # The base comes after all checks of the data: it may take long.
             if rows is None:
-                head = base.fit(X, y).head_
+                head = fit_base(base, X, y)
                 rows = trained_rows(head, self.classes_, features.shape[1])
             scale = rows.scale if self.scale is None else self.scale
             self.base_head_ = CosineHead(
@@ -261,6 +267,34 @@ class CompositionalClassifier(MetaEstimatorMixin, HeadClassifier):
                 chosen = np.empty((len(self.classes_), 0), dtype=labels.dtype)
             result.append(TopDonors(classes=chosen, shares=shares))
         return result
+
+    def _adjusted_to(self, candidate: Mapping[str, Any]) -> "CompositionalClassifier":
+        other = copy.copy(self).set_params(**candidate)
+        other._validate_params()
+        other.donors_ = choose_members(other.donors, self.trained_counts_)
+        return other
+
+    def _predict_candidates(
+        self, features: Tensor, candidates: Sequence[Mapping[str, Any]]
+    ) -> Tensor:
+        scale = self.base_head_.scale.detach()
+        # Scaled once for all candidates; prototypes too.
+        directions = unit(features.to(scale.device, scale.dtype))
+        prototypes = self._prototypes()
+        predicted = torch.empty(len(candidates), len(features), dtype=torch.int64)
+        for row, candidate in zip(predicted, candidates, strict=True):
+            other = self._adjusted_to(candidate)
+            weights = [
+                scale * unit(other._member_weight(member, prototypes))
+                for member in other.donors_
+            ]
+            for rows in row_blocks(len(features), len(self.classes_)):
+                logits = [directions[rows] @ weight.T for weight in weights]
+                best = logits[0]
+                if len(logits) > 1:
+                    best = torch.stack([z.softmax(dim=1) for z in logits]).sum(dim=0)
+                row[rows] = best.max(dim=1).indices.cpu()
+        return predicted
 
     def _compose_head(self) -> None:
         scale = self.base_head_.scale

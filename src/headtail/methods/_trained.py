@@ -1,24 +1,26 @@
-"""What the two trained base classifiers share: parameters, checks, the draws."""
+"""What the classifiers that train share: parameters, checks, seeds, batch sizes."""
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from numbers import Integral, Real
-from typing import Any, ClassVar, get_args
+from typing import Any, get_args
 
 import torch
 from sklearn.utils import check_random_state
 from torch import Tensor
 
+from headtail.losses import Loss, build_loss
 from headtail.methods._constraints import Interval, StrOptions
 from headtail.methods._estimator import HeadClassifier, check_finite, computing_dtype
 from headtail.methods._training import Optimizer, train
-from headtail.samplers import Sampling, draw_epochs
+from headtail.samplers import Sampling
 
 __all__ = ["TRAINING_CONSTRAINTS", "TrainedClassifier"]
 
 TRAINING_CONSTRAINTS: dict[str, list[Any]] = {
     "sampling": [StrOptions(set(get_args(Sampling)))],
+    "loss_options": [dict, None],
     "optimizer": [StrOptions(set(get_args(Optimizer)))],
     "learning_rate": [Interval(Real, 0, None, closed="neither")],
     "weight_decay": [Interval(Real, 0, None, closed="left")],
@@ -34,13 +36,17 @@ _LEAST_STEPS_PER_EPOCH = 32
 
 
 class TrainedClassifier(HeadClassifier):
-    """Base of the classifiers that train a head on features; see the subclasses."""
+    """Base of the classifiers that train on features; see the subclasses.
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = TRAINING_CONSTRAINTS
+    What a subclass does not offer as a parameter stands here.
+    """
 
-    sampling: Sampling
-    optimizer: Optimizer
+    sampling: Sampling = "instance"
+    loss: str = "cross-entropy"
+    loss_options: Mapping[str, Any] | None = None
+    optimizer: Optimizer = "sgd"
     learning_rate: float
+    weight_decay: float = 0.0
     epochs: int
     batch_size: int
     random_state: Any
@@ -51,9 +57,7 @@ class TrainedClassifier(HeadClassifier):
         with self._fitting():
             features, positions = self._open_fit(X, y)
             check_finite(features)
-            seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-            generator = torch.Generator().manual_seed(seed)
-            self._fit_head(features, positions, generator)
+            self._fit_head(features, positions, self._generator())
         return self
 
     @abstractmethod
@@ -62,27 +66,36 @@ class TrainedClassifier(HeadClassifier):
     ) -> None:
         """Train and set `head_`."""
 
+    def _generator(self) -> torch.Generator:
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        return torch.Generator().manual_seed(seed)
+
+    def _build_loss(self) -> Loss:
+        return build_loss(self.loss, self.class_counts_, self.loss_options)
+
     def _train(
         self,
-        logits: Any,
+        logits: Callable[[Tensor], Tensor],
         parameters: list[Tensor],
-        features: Tensor,
         positions: Tensor,
         generator: torch.Generator,
         *,
-        weight_decay: float = 0.0,
+        loss: Loss | None = None,
         after_step: Callable[[], None] | None = None,
     ) -> None:
-        smaller = math.ceil(len(features) / _LEAST_STEPS_PER_EPOCH)
+        smaller = math.ceil(len(positions) / _LEAST_STEPS_PER_EPOCH)
+        loss = self._build_loss() if loss is None else loss
         train(
             logits,
             parameters,
-            features,
             positions,
-            draw_epochs(positions, self.sampling, self.epochs, generator),
+            loss=loss.to(parameters[0].device),
+            sampling=self.sampling,
+            epochs=self.epochs,
+            generator=generator,
             optimizer=self.optimizer,
             learning_rate=self.learning_rate,
-            weight_decay=weight_decay,
+            weight_decay=self.weight_decay,
             after_step=after_step,
             batch_size=min(self.batch_size, max(smaller, 1)),
             label=f"training {type(self).__name__}",

@@ -1,0 +1,106 @@
+"""Choose a parameter on held-out data: never on the test data, and on record."""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from sklearn.utils import check_random_state
+from torch import Tensor, nn
+
+from headtail.labels import positions_of
+from headtail.methods._estimator import HeadClassifier
+from headtail.methods._selection import Selection, mean_recalls
+from headtail.samplers import hold_out
+from headtail.tensors import shown
+
+__all__ = ["select_on_validation"]
+
+
+def select_on_validation(
+    estimator: Any,
+    name: str,
+    grid: Sequence[float],
+    features: Tensor,
+    positions: Tensor,
+    validation: tuple[Any, Any] | None,
+) -> tuple[Selection, Any]:
+    """Score the values of a parameter; return the record and the fitted trial.
+
+    The trial is fitted on the training data without what is held out. Without
+    `validation`, a part of the training data is held out, class by class; a head that
+    was trained before may have seen that part, so the record says optimistic.
+    """
+    trial = clone(estimator).set_params(**{name: grid[0]})
+    trained = isinstance(estimator.base, nn.Module)
+    labels = estimator.classes_
+    if validation is None:
+        seed = int(check_random_state(estimator.random_state).randint(2**31 - 1))
+        generator = torch.Generator().manual_seed(seed)
+        held = hold_out(positions, estimator.validation_fraction, generator)
+        if not held.any():
+            raise ValueError(
+                f"{name}='auto' needs a class with enough examples to hold out "
+                f"{estimator.validation_fraction:g} of it; the largest has "
+                f"{int(positions.bincount().max())}. Pass validation=(X, y) to fit, or "
+                f"a number for {name}."
+            )
+        kept = (~held).to(features.device)
+        trial.fit(features[kept], labels[positions[~held].numpy()])
+        held_features, held_positions = features[~kept], positions[held]
+        data = f"{estimator.validation_fraction:g} of the training data, held out"
+    else:
+        held_features, held_positions = _open_validation(estimator, validation)
+        trial.fit(features, labels[positions.numpy()])
+        data = "the validation data given to fit"
+    if trained and validation is None:
+        warnings.warn(
+            f"{name}='auto' holds out training data that the given head may have been "
+            "trained on: the choice is optimistic. Pass validation=(X, y) to fit.",
+            stacklevel=4,
+        )
+    candidates = tuple({name: value} for value in grid)
+    predicted = trial._predict_candidates(held_features, candidates)
+    recalls = mean_recalls(predicted, held_positions, len(labels))
+    scores = recalls.nanmean(dim=1).numpy()
+    missing = labels[recalls[0].isnan().numpy()]
+    record = Selection(
+        candidates=candidates,
+        scores=scores,
+        best_index=int(scores.argmax()),
+        data=data,
+        n_samples=len(held_positions),
+        missing_classes=missing,
+        optimistic=trained and validation is None,
+    )
+    return record, trial
+
+
+def _open_validation(
+    estimator: HeadClassifier, validation: tuple[Any, Any]
+) -> tuple[Tensor, Tensor]:
+    """Check validation data; say which classes they lack."""
+    if not isinstance(validation, tuple | list) or len(validation) != 2:
+        raise TypeError(
+            "validation must be a pair (X, y); got "
+            f"{type(validation).__name__}. Pass features and labels."
+        )
+    features, y = estimator._open_labelled(*validation, reset=False)
+    classes = estimator.classes_
+    positions = positions_of(np.asarray(y), classes)
+    if (positions < 0).any():
+        raise ValueError(
+            "Every class of the validation data must occur in the training data; "
+            f"{shown(np.unique(np.asarray(y)[positions < 0]))} do not. Remove their "
+            "examples."
+        )
+    missing = np.setdiff1d(np.arange(len(classes)), positions)
+    if len(missing):
+        warnings.warn(
+            f"The validation data lack {len(missing)} of {len(classes)} classes "
+            f"({shown(classes[missing])}); the choice rests on the other classes.",
+            stacklevel=5,
+        )
+    return features, torch.from_numpy(positions)

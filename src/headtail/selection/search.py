@@ -1,0 +1,290 @@
+"""Search for parameters on simulated tails, in the style of scikit-learn's searches."""
+
+import json
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.base import MetaEstimatorMixin, clone
+from sklearn.model_selection import ParameterGrid
+from sklearn.utils import check_random_state
+from torch import Tensor, nn
+
+from headtail.heads import Head, LinearHead
+from headtail.labels import positions_of
+from headtail.methods._base_head import aligned_head
+from headtail.methods._constraints import Interval
+from headtail.methods._estimator import HeadClassifier, check_finite
+from headtail.methods._selection import Selection, mean_recalls
+from headtail.selection.simulated_tails import (
+    SimulatedTail,
+    cut_head_classes,
+    weighted_recall,
+)
+
+__all__ = ["SimulatedTailSearch"]
+
+
+class SimulatedTailSearch(MetaEstimatorMixin, HeadClassifier):
+    """Choose parameters on head classes that are cut down to a few examples.
+
+    A tail has no examples to spare for validation. So some head classes are made a
+    tail, the method is fitted as if they were one, and every candidate is scored on
+    the examples held back, see `cut_head_classes` and `weighted_recall`. The best
+    candidate is then fitted on all data. Candidates that differ only in what a fitted
+    estimator can change (tau, or donors and temperature) share one fit.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Unfitted; cloned. Its base should be an estimator too, which is fitted on the
+        cut data. If its base is a trained head, then the rows of the cut classes are
+        dropped for `CompositionalClassifier`, which can do without; for the other
+        methods the head has learned from the examples held back, the scores are
+        optimistic, and a warning and `selection_` say so.
+    grid : dict of lists, or list of such
+        Parameters and their candidate values, as in scikit-learn's `ParameterGrid`.
+    shots : sequence of int or None
+        Examples that cut classes keep; None for powers of two like the real tail.
+    cut_fraction : float
+        Share of the head classes that are cut.
+    n_repeats : int
+        Simulated tails to average over.
+    max_held_back : int
+        Examples to score on, at most, in each.
+    refit : bool
+        Whether the best candidate is fitted on all data; without it there is nothing
+        to predict with.
+    random_state : int, RandomState instance or None
+        Of the cuts, and for an estimator that has none of its own.
+
+    Attributes
+    ----------
+    best_params_ : dict
+        The chosen candidate.
+    best_score_ : float
+        Its score.
+    best_estimator_ : estimator
+        It, fitted on all data.
+    results_ : dict
+        ``"params"``, and arrays of length n_candidates: ``"score"``, its spread over
+        repeats ``"score_std"``, and the mean recalls ``"tail_recall"`` of the cut and
+        ``"head_recall"`` of the other scored classes.
+    selection_ : Selection
+        The candidates, their scores, and on what they rest.
+    classes_, class_counts_, head_, n_features_in_
+        Those of the fitted estimator.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from headtail import LogitAdjustedClassifier
+    >>> rng = np.random.default_rng(0)
+    >>> y = np.repeat(np.arange(5), [90, 70, 50, 40, 5])
+    >>> X = rng.normal(size=(5, 8))[y] + rng.normal(size=(255, 8))
+    >>> search = SimulatedTailSearch(
+    ...     LogitAdjustedClassifier(), {"tau": [0.0, 1.0, 10.0]}, random_state=0
+    ... )
+    >>> search.fit(X, y).best_params_
+    {'tau': 1.0}
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "estimator": "no_validation",
+        "grid": [dict, list],
+        "shots": ["array-like", None],
+        "cut_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_repeats": [Interval(Integral, 1, None, closed="left")],
+        "max_held_back": [Interval(Integral, 1, None, closed="left")],
+        "refit": ["boolean"],
+        "random_state": ["random_state"],
+    }
+
+    best_params_: dict[str, Any]
+    best_score_: float
+    best_estimator_: Any
+    results_: dict[str, Any]
+    selection_: Selection
+
+    def __init__(
+        self,
+        estimator: Any,
+        grid: Any,
+        *,
+        shots: Sequence[int] | None = None,
+        cut_fraction: float = 0.25,
+        n_repeats: int = 1,
+        max_held_back: int = 20_000,
+        refit: bool = True,
+        random_state: Any = None,
+    ) -> None:
+        self.estimator = estimator
+        self.grid = grid
+        self.shots = shots
+        self.cut_fraction = cut_fraction
+        self.n_repeats = n_repeats
+        self.max_held_back = max_held_back
+        self.refit = refit
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any) -> "SimulatedTailSearch":
+        """Search on features X with labels y, and fit the best candidate on them."""
+        with self._fitting():
+            features, positions = self._open_fit(X, y)
+            check_finite(features)
+            candidates = list(ParameterGrid(self.grid))
+            seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+            estimator = self._seeded(seed)
+            generator = torch.Generator().manual_seed(seed)
+            self._warn_if_optimistic()
+            tails, recalls = [], []
+            for _ in range(self.n_repeats):
+                tail = cut_head_classes(
+                    positions,
+                    shots=self.shots,
+                    cut_fraction=self.cut_fraction,
+                    max_held_back=self.max_held_back,
+                    generator=generator,
+                )
+                tails.append(tail)
+                recalls.append(
+                    self._recalls(estimator, candidates, features, positions, tail)
+                )
+            self._record(candidates, tails, recalls)
+            if self.refit:
+                best = clone(estimator).set_params(**self.best_params_)
+                self.best_estimator_ = best.fit(X, y)
+                self.head_ = best.head_
+        return self
+
+    def save_classifier(self, path: str | os.PathLike[str]) -> None:
+        """Write the best estimator, as its own `save_classifier` does."""
+        self.best_estimator_.save_classifier(path)
+
+    def _seeded(self, seed: int) -> Any:
+        estimator = clone(self.estimator)
+        if estimator.get_params().get("random_state", 0) is None:
+            estimator.set_params(random_state=seed)
+        return estimator
+
+    def _trained_base(self) -> bool:
+        return isinstance(getattr(self.estimator, "base", None), nn.Module)
+
+    def _is_optimistic(self) -> bool:
+        return self._trained_base() and not _can_drop_rows(self.estimator)
+
+    def _warn_if_optimistic(self) -> None:
+        if self._is_optimistic():
+            warnings.warn(
+                f"{type(self.estimator).__name__} has a trained head as base, which "
+                "may have learned from the examples held back: the scores are "
+                "optimistic. Pass an unfitted base, which is fitted on the cut data.",
+                stacklevel=3,
+            )
+
+    def _recalls(
+        self,
+        estimator: Any,
+        candidates: list[dict[str, Any]],
+        features: Tensor,
+        positions: Tensor,
+        tail: SimulatedTail,
+    ) -> Tensor:
+        """Return every candidate's recall of every class, NaN where not scored."""
+        labels = self.classes_[positions.numpy()]
+        kept, held = (m.to(features.device) for m in (tail.kept, tail.held_back))
+        data = (features[kept], labels[tail.kept.numpy()])
+        held_features = features[held]
+        if self._trained_base() and _can_drop_rows(estimator):
+            estimator = clone(estimator).set_params(
+                base=_without_rows(estimator.base, self.classes_, features, tail.cut)
+            )
+        predicted = torch.empty(len(candidates), len(held_features), dtype=torch.int64)
+        for rows, fixed, free in _groups(candidates, estimator):
+            trial = clone(estimator).set_params(**fixed, **free[0]).fit(*data)
+            predicted[rows] = _predict(trial, held_features, free, self.classes_)
+        held_positions = positions[tail.held_back]
+        return mean_recalls(predicted, held_positions, len(self.classes_))
+
+    def _record(
+        self,
+        candidates: list[dict[str, Any]],
+        tails: list[SimulatedTail],
+        recalls: list[Tensor],
+    ) -> None:
+        counts = torch.from_numpy(self.class_counts_)
+        pairs = list(zip(tails, recalls, strict=True))
+        scores = torch.stack(
+            [weighted_recall(r, tail.class_counts, counts) for tail, r in pairs]
+        )
+        mean = scores.mean(dim=0).numpy()
+        best = int(mean.argmax())
+        self.results_ = {
+            "params": candidates,
+            "score": mean,
+            "score_std": scores.std(dim=0, correction=0).numpy(),
+            "tail_recall": _mean([r[:, tail.cut] for tail, r in pairs]),
+            "head_recall": _mean([r[:, ~tail.cut] for tail, r in pairs]),
+        }
+        self.best_params_, self.best_score_ = candidates[best], float(mean[best])
+        scored = torch.stack([~r[0].isnan() for r in recalls]).any(dim=0).numpy()
+        self.selection_ = Selection(
+            candidates=tuple(candidates),
+            scores=mean,
+            best_index=best,
+            data=f"{len(tails)} simulated tails of {int(tails[0].cut.sum())} classes",
+            n_samples=sum(int(tail.held_back.sum()) for tail in tails),
+            missing_classes=self.classes_[~scored],
+            optimistic=self._is_optimistic(),
+        )
+
+
+def _can_drop_rows(estimator: Any) -> bool:
+    return bool(getattr(estimator, "_takes_untrained_classes", False))
+
+
+def _without_rows(
+    base: Any, classes: npt.NDArray[Any], features: Tensor, cut: Tensor
+) -> Head:
+    """Return the trained head without the rows of the cut classes."""
+    head = LinearHead(base.weight, base.bias) if isinstance(base, nn.Linear) else base
+    head = aligned_head(head, classes, features.shape[1], features.device)
+    return head.select((~cut).nonzero().flatten(), classes[(~cut).numpy()])
+
+
+def _groups(
+    candidates: list[dict[str, Any]], estimator: Any
+) -> list[tuple[list[int], dict[str, Any], list[dict[str, Any]]]]:
+    """Group candidates that can share a fit: their rows, the fixed, the free part."""
+    adjustable: frozenset[str] = getattr(estimator, "_adjustable", frozenset())
+    groups: dict[str, tuple[list[int], dict[str, Any], list[dict[str, Any]]]] = {}
+    for row, candidate in enumerate(candidates):
+        free = {k: v for k, v in candidate.items() if k in adjustable and v != "auto"}
+        fixed = {k: v for k, v in candidate.items() if k not in free}
+        key = json.dumps([sorted(fixed), sorted(free)]) + repr(sorted(fixed.items()))
+        rows, _, frees = groups.setdefault(key, ([], fixed, []))
+        rows.append(row)
+        frees.append(free)
+    return list(groups.values())
+
+
+def _predict(
+    trial: Any,
+    features: Tensor,
+    candidates: Sequence[Mapping[str, Any]],
+    classes: npt.NDArray[Any],
+) -> Tensor:
+    """Return predicted positions, [n_candidates, n_samples]."""
+    if isinstance(trial, HeadClassifier):
+        return trial._predict_candidates(features, candidates)
+    predicted = positions_of(np.asarray(trial.predict(features.numpy())), classes)
+    return torch.from_numpy(predicted)[None]
+
+
+def _mean(recalls: list[Tensor]) -> npt.NDArray[np.float64]:
+    return torch.cat(recalls, dim=1).nanmean(dim=1).numpy()

@@ -1,0 +1,152 @@
+"""Cut head classes down to a few examples, and hold the others back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from headtail.samplers import choose_per_class
+from headtail.statistics import shot_groups
+from headtail.tensors import shown
+
+__all__ = ["SimulatedTail", "cut_head_classes", "weighted_recall"]
+
+
+@dataclass(frozen=True)
+class SimulatedTail:
+    """Training data with a tail that was made from head classes.
+
+    Attributes
+    ----------
+    kept
+        The examples to fit on.
+    held_back
+        The examples to score on: at most `max_held_back`.
+    cut
+        The head classes that were cut.
+    class_counts
+        Examples per class that are kept.
+    """
+
+    kept: Bool[Tensor, " n_samples"]
+    held_back: Bool[Tensor, " n_samples"]
+    cut: Bool[Tensor, " n_classes"]
+    class_counts: Int[Tensor, " n_classes"]
+
+
+def cut_head_classes(
+    labels: Int[Tensor, " n_samples"],
+    *,
+    shots: Sequence[int] | None = None,
+    cut_fraction: float = 0.25,
+    held_fraction: float = 0.2,
+    max_held_back: int = 20_000,
+    generator: torch.Generator,
+) -> SimulatedTail:
+    """Cut some head classes down to `shots` examples, and hold the others back.
+
+    A head class has at least 20 examples; where fewer than two classes have, all count
+    as such. Those with three examples for each that the largest cut leaves can be cut.
+    The cut ones are spread over them from the smallest to the largest, the shots at
+    random over the cut ones. The other head classes hold back `held_fraction`, so that
+    what the tail gains is weighed against what the head loses. The real tail keeps all
+    of its examples, and is not scored.
+
+    Parameters
+    ----------
+    labels
+        Class positions of the training examples.
+    shots
+        Examples that a cut class keeps: None for the powers of two below 20, from the
+        size of the smallest class on.
+    cut_fraction
+        Share of the classes that can be cut which are; at least one is, one is not.
+    held_fraction
+        Share of each uncut head class that is held back.
+    max_held_back
+        Above this many, the same number at most of every class.
+    """
+    counts = torch.bincount(labels)
+    shots = _default_shots(counts) if shots is None else sorted(set(shots))
+    if not shots or shots[0] < 1:
+        raise ValueError(f"shots must be at least 1 each; got {shown(shots)}.")
+    head = counts >= 20
+    if head.sum() < 2:
+        head = counts > 0
+    able = head & (counts >= 3 * shots[-1])
+    n_able = int(able.sum())
+    if n_able < 2:
+        raise ValueError(
+            f"Simulated tails need two classes with at least {3 * shots[-1]} examples, "
+            f"three for each of the largest cut; there are {n_able}. Pass smaller "
+            "shots, or choose on validation data."
+        )
+    n_cut = min(max(round(cut_fraction * n_able), 1), n_able - 1)
+    by_size = able.nonzero().flatten()[counts[able].argsort(stable=True)]
+    # One random class of each of n_cut equal stretches, from the smallest up.
+    edges = torch.linspace(0, n_able, n_cut + 1).round().long()
+    inside = torch.rand(n_cut, generator=generator)
+    chosen = by_size[edges[:-1] + (inside * edges.diff()).long()]
+    cut = torch.zeros(len(counts), dtype=torch.bool)
+    cut[chosen] = True
+    held = torch.minimum((held_fraction * counts).round().long(), counts - 1)
+    quota = torch.where(head, counts - held, counts)
+    order = torch.randperm(n_cut, generator=generator)
+    quota[chosen] = torch.tensor(shots)[order % len(shots)]
+    kept = choose_per_class(labels, quota, generator)
+    spare = ~kept & head[labels]
+    held_back = spare & choose_per_class(
+        torch.where(spare, labels, len(counts)),
+        _fair_quota(
+            torch.bincount(labels[spare], minlength=len(counts)), max_held_back
+        ),
+        generator,
+    )
+    return SimulatedTail(kept, held_back, cut, torch.bincount(labels[kept]))
+
+
+def weighted_recall(
+    recalls: Float[Tensor, "n_candidates n_classes"],
+    simulated_counts: Int[Tensor, " n_classes"],
+    real_counts: Int[Tensor, " n_classes"],
+) -> Float[Tensor, " n_candidates"]:
+    """Return the accuracy over all classes that simulated recalls stand for.
+
+    The scored classes of each shot group, by their simulated counts, speak for the
+    classes of that group in the real data. A group without a scored class has no
+    voice. NaN marks a class that is not scored.
+    """
+    scored = ~recalls[0].isnan()
+    simulated = dict(shot_groups(simulated_counts.numpy()).items())
+    weight = torch.zeros(len(scored), dtype=torch.float64)
+    for name, real in shot_groups(real_counts.numpy()).items():
+        members = torch.from_numpy(np.asarray(simulated[name])) & scored
+        weight[members] = float(real.sum()) / max(int(members.sum()), 1)
+    if not weight.any():
+        weight = scored.double()
+    return (recalls.nan_to_num() * weight).sum(dim=1) / weight.sum()
+
+
+def _default_shots(counts: Tensor) -> list[int]:
+    least = int(counts[counts > 0].min())
+    powers = [1, 2, 4, 8, 16]
+    possible = [
+        k for k in powers if 3 * k <= int(counts.topk(min(2, len(counts)))[0][-1])
+    ]
+    return [k for k in possible if 2 * k > least] or possible[-1:] or [1]
+
+
+def _fair_quota(sizes: Tensor, most: int) -> Tensor:
+    """Cap all classes at one number, so that no more than `most` are left in all."""
+    low, high = 1, max(int(sizes.max()), 1)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if int(sizes.clamp(max=middle).sum()) <= most:
+            low = middle
+        else:
+            high = middle - 1
+    # One more class, without any, for the examples that are not to be chosen.
+    return torch.cat([sizes.clamp(max=low), sizes.new_zeros(1)])

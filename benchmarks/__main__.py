@@ -11,6 +11,10 @@ NAMES = (
     "base_defaults",
     "compositional_tables",
     "compositional_attention",
+    "decoupled_speed",
+    "search_speed",
+    "simulated_tails",
+    "method_tables",
 )
 
 failed = []

@@ -53,6 +53,7 @@ MAY_KNOW: dict[str, set[str]] = {
         "statistics",
         "heads",
         "features",
+        "methods",
         "registry",
         "evaluation",
         "matching",

@@ -7,7 +7,16 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from headtail.files import read_tensors, write_tensors
-from headtail.heads import CosineHead, EnsembleHead, LinearHead, build_head, load_head
+from headtail.heads import (
+    AffineHead,
+    CausalNormHead,
+    CosineHead,
+    DisAlignHead,
+    EnsembleHead,
+    LinearHead,
+    build_head,
+    load_head,
+)
 
 WEIGHT = torch.tensor([[1.0, -2.0], [0.5, 3.0], [0.0, 1.0]])
 BIAS = torch.tensor([0.1, 0.2, 0.3])
@@ -21,8 +30,15 @@ HEADS = {
     "half": LinearHead(WEIGHT.half(), BIAS.half()),
     "double": CosineHead(WEIGHT.double() / 3, 0.1),
 }
+HEADS["affine"] = AffineHead(HEADS["cosine"], BIAS, BIAS + 1)
+HEADS["disalign"] = DisAlignHead(HEADS["centered"], BIAS, BIAS + 1, torch.ones(2))
+HEADS["causal-norm"] = CausalNormHead(WEIGHT, torch.ones(2), n_chunks=1, alpha=0.1)
+HEADS["wrapped"] = AffineHead(HEADS["disalign"], BIAS, -BIAS)
 HEADS["ensemble"] = EnsembleHead([HEADS["centered"], HEADS["cosine"]])
 HEADS["nested"] = EnsembleHead([HEADS["ensemble"], HEADS["linear"], HEADS["ensemble"]])
+HEADS["wrapped ensemble"] = DisAlignHead(
+    EnsembleHead([HEADS["wrapped"], HEADS["causal-norm"]]), BIAS, BIAS, torch.ones(2)
+)
 HEADS["twelve"] = EnsembleHead([CosineHead(WEIGHT, i + 1.0) for i in range(12)])
 
 CLASSES = [
@@ -51,13 +67,20 @@ def test_loaded_head_is_the_saved_head(name, tmp_path):
     assert torch.equal(loaded(X), head(X))
 
 
-@pytest.mark.parametrize("kind", ["linear", "cosine", "ensemble"])
+@pytest.mark.parametrize(
+    "kind", ["linear", "cosine", "ensemble", "affine", "disalign", "causal-norm"]
+)
 @pytest.mark.parametrize("classes", CLASSES, ids=lambda c: str(getattr(c, "dtype", c)))
 def test_classes_come_back_with_their_dtype(kind, classes, tmp_path):
     head = {
         "linear": lambda: LinearHead(WEIGHT, classes=classes),
         "cosine": lambda: CosineHead(WEIGHT, classes=classes),
         "ensemble": lambda: EnsembleHead([HEADS["cosine"]], classes=classes),
+        "affine": lambda: AffineHead(HEADS["linear"], BIAS, BIAS, classes=classes),
+        "disalign": lambda: DisAlignHead(
+            HEADS["linear"], BIAS, BIAS, torch.ones(2), classes=classes
+        ),
+        "causal-norm": lambda: CausalNormHead(WEIGHT, torch.ones(2), classes=classes),
     }[kind]()
     head.save(tmp_path / "head")
     loaded = load_head(tmp_path / "head").classes
@@ -112,7 +135,10 @@ INTEGERS = {"dtype": "<i8", "values": [1, 2, 3]}
         ({"head": {"normalize": False}}, "'type'"),
         ({"head": {"type": "linear"}}, "'normalize'"),
         ({"head": {"type": "cosine"}}, r"\['scale', 'weight'\] .*got \['bias', 'wei"),
-        ({"head": {"type": "mlp"}}, "cosine, ensemble, linear; got 'mlp'"),
+        (
+            {"head": {"type": "mlp"}},
+            "affine, .*cosine, disalign, ensemble, linear; got 'mlp'",
+        ),
         ({"head": {"type": ["linear"]}}, "fit its weights"),
         ({"head": {"type": "ensemble"}}, "'members'"),
         ({"head": {"type": "ensemble", "members": []}}, "belong to no member"),

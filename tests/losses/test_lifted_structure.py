@@ -71,7 +71,8 @@ def test_without_pairs_or_negatives_it_is_zero_and_connected(labels):
     features.requires_grad_()
     loss = LiftedStructureLoss()(features, labels)
     assert loss.item() == 0.0
-    loss.backward()
+    with torch.autograd.set_detect_anomaly(True):  # no NaN on the way either
+        loss.backward()
     assert torch.equal(features.grad, torch.zeros_like(features))
 
 

@@ -107,7 +107,8 @@ def test_duplicates_have_finite_gradients(dtype):
     # A distance 0 among the three makes their harmonic mean 0.
     expected = by_loops(features.detach(), labels, k=3, margin=9.0).to(dtype)
     torch.testing.assert_close(loss.detach(), expected)
-    loss.backward()
+    with torch.autograd.set_detect_anomaly(True):  # no NaN on the way either
+        loss.backward()
     assert features.grad.isfinite().all()
     assert loss.dtype == dtype
 
@@ -120,6 +121,15 @@ def test_tiny_distances_have_the_gradient_of_large_ones():
         RangeLoss()(leaf, labels).backward()
         gradients.append(leaf.grad)
     torch.testing.assert_close(gradients[1], gradients[0])
+
+
+def test_distances_that_have_no_square_have_finite_gradients():
+    features = torch.tensor([[0.0], [4e-21], [9e-21]], requires_grad=True)
+    loss = RangeLoss()(features, torch.tensor([0, 0, 0]))
+    with torch.autograd.set_detect_anomaly(True):
+        loss.backward()
+    assert features.grad.isfinite().all()
+    assert features.grad[0] < 0 < features.grad[2]
 
 
 def test_coinciding_centers_have_finite_gradients():

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from headtail.samplers import class_probabilities, draw_class_aware, draw_epochs
 
-RULES = ["instance", "sqrt", "class", "progressive", "class-aware"]
+RULES = ["instance", "sqrt", "class", "progressive", "class-aware", "reversed"]
 SEEDS = st.integers(0, 2**31)
 LABELS = st.lists(st.sampled_from([0, 0, 0, 1, 2, 5]), min_size=1, max_size=25)
 COUNTS = st.lists(st.integers(0, 2000), min_size=1, max_size=8).filter(any)
@@ -15,6 +15,11 @@ COUNTS = st.lists(st.integers(0, 2000), min_size=1, max_size=8).filter(any)
 
 def seeded(seed):
     return torch.Generator().manual_seed(seed)
+
+
+def drawn(labels, rule, n_epochs, seed):
+    """All epochs, one row each."""
+    return torch.stack(list(draw_epochs(labels, rule, n_epochs, seeded(seed))))
 
 
 def shares_of(draws, labels, n_classes):
@@ -51,8 +56,8 @@ def test_repeating_all_examples_changes_no_probability(counts, factor):
 @given(LABELS, st.sampled_from(RULES), st.integers(1, 4), SEEDS)
 def test_same_seed_gives_the_same_draws(labels, rule, n_epochs, seed):
     labels = torch.tensor(labels)
-    first = draw_epochs(labels, rule, n_epochs, seeded(seed))
-    second = draw_epochs(labels, rule, n_epochs, seeded(seed))
+    first = drawn(labels, rule, n_epochs, seed)
+    second = drawn(labels, rule, n_epochs, seed)
     assert first.shape == (n_epochs, len(labels))
     assert first.dtype == torch.int64
     assert torch.equal(first, second)
@@ -62,7 +67,7 @@ def test_same_seed_gives_the_same_draws(labels, rule, n_epochs, seed):
 @pytest.mark.parametrize("rule", RULES)
 def test_other_seed_gives_other_draws(rule):
     labels = torch.arange(200) % 7
-    first, second = (draw_epochs(labels, rule, 2, seeded(seed)) for seed in (0, 1))
+    first, second = (drawn(labels, rule, 2, seed) for seed in (0, 1))
     assert not torch.equal(first, second)
     assert not torch.equal(first[0], first[1])
 
@@ -70,23 +75,25 @@ def test_other_seed_gives_other_draws(rule):
 @pytest.mark.parametrize("rule", RULES)
 def test_draws_leave_the_global_state_alone(rule):
     state = torch.get_rng_state()
-    draw_epochs(torch.tensor([0, 1, 1]), rule, 2, seeded(0))
+    drawn(torch.tensor([0, 1, 1]), rule, 2, 0)
     assert torch.equal(torch.get_rng_state(), state)
 
 
 @given(LABELS, st.integers(1, 4), SEEDS)
 def test_instance_shows_every_example_once_an_epoch(labels, n_epochs, seed):
-    draws = draw_epochs(torch.tensor(labels), "instance", n_epochs, seeded(seed))
+    draws = drawn(torch.tensor(labels), "instance", n_epochs, seed)
     for epoch in draws.tolist():
         assert sorted(epoch) == list(range(len(labels)))
 
 
-@pytest.mark.parametrize(("rule", "exponent"), [("sqrt", 0.5), ("class", 0.0)])
+@pytest.mark.parametrize(
+    ("rule", "exponent"), [("sqrt", 0.5), ("class", 0.0), ("reversed", -1.0)]
+)
 def test_frequencies_follow_the_formula(rule, exponent):
     # Class 2 has no example; the order is mixed so that position tells nothing.
     counts = [80, 18, 0, 2]
     labels = [0, 0, 1, 0, 0] * 18 + [0] * 8 + [3, 3]
-    draws = draw_epochs(torch.tensor(labels), rule, 500, seeded(0))
+    draws = drawn(torch.tensor(labels), rule, 500, 0)
     powers = [n**exponent if n else 0.0 for n in counts]
     expected = [power / sum(powers) for power in powers]
     assert_frequencies(shares_of(draws, labels, 4), expected, draws.numel())
@@ -97,7 +104,7 @@ def test_frequencies_follow_the_formula(rule, exponent):
 
 def test_progressive_goes_from_instance_to_class():
     labels = [0] * 900 + [1] * 90 + [2] * 10
-    draws = draw_epochs(torch.tensor(labels), "progressive", 5, seeded(0))
+    draws = drawn(torch.tensor(labels), "progressive", 5, 0)
     for epoch, share in zip(draws, [0, 0.25, 0.5, 0.75, 1], strict=True):
         mixed = [(1 - share) * p + share / 3 for p in (0.9, 0.09, 0.01)]
         assert_frequencies(shares_of(epoch, labels, 3), mixed, len(labels))
@@ -106,7 +113,7 @@ def test_progressive_goes_from_instance_to_class():
 def test_progressive_reaches_both_ends_exactly():
     # In the last of two epochs a class of one in 5000 is drawn every other time.
     labels = [0] * 4999 + [1]
-    draws = draw_epochs(torch.tensor(labels), "progressive", 2, seeded(0))
+    draws = drawn(torch.tensor(labels), "progressive", 2, 0)
     first, last = (shares_of(epoch, labels, 2) for epoch in draws)
     assert_frequencies(first, [4999 / 5000, 1 / 5000], 5000)
     assert_frequencies(last, [0.5, 0.5], 5000)
@@ -114,8 +121,8 @@ def test_progressive_reaches_both_ends_exactly():
 
 def assert_class_aware(draws, labels):
     n_classes = len(set(labels))
-    drawn = [labels[draw] for draw in draws]
-    turns = [drawn[start : start + 4] for start in range(0, len(drawn), 4)]
+    seen = [labels[draw] for draw in draws]
+    turns = [seen[start : start + 4] for start in range(0, len(seen), 4)]
     for turn in turns:
         assert len(set(turn)) == 1
     for start in range(0, len(turns), n_classes):
@@ -139,7 +146,7 @@ def test_class_aware_cycles_over_classes_and_examples(labels, n_draws, seed):
 
 @given(LABELS, st.integers(1, 6), SEEDS)
 def test_class_aware_cycle_runs_through_all_epochs(labels, n_epochs, seed):
-    draws = draw_epochs(torch.tensor(labels), "class-aware", n_epochs, seeded(seed))
+    draws = drawn(torch.tensor(labels), "class-aware", n_epochs, seed)
     assert_class_aware(draws.flatten().tolist(), labels)
 
 

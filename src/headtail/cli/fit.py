@@ -28,6 +28,10 @@ def fit(
         list[str] | None,
         typer.Option("--set", help="A parameter of the method, as name=value."),
     ] = None,
+    validation: Annotated[
+        Path | None,
+        typer.Option(help='What a parameter that is "auto" is chosen on.'),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Makes the fit repeatable.")] = 0,
 ) -> None:
     """Fit a method on features and write its head.
@@ -40,13 +44,19 @@ def fit(
         parameters["base"] = load_head(base)
     data = load_features(str(features))
     row = recommended_method() if method is None else get_method(method)
-    with naming(features, base):
-        classifier = fit_method(data, row.name, parameters, random_state=seed)
+    held = None if validation is None else load_features(str(validation))
+    with naming(features, base, validation):
+        classifier = fit_method(
+            data, row.name, parameters, validation=held, random_state=seed
+        )
     classifier.save_classifier(output)
     note(
         f"{type(classifier).__name__}: {len(classifier.classes_)} classes, "
         f"{len(data)} examples."
     )
+    if getattr(classifier, "selection_", None) is not None:
+        selection = classifier.selection_
+        note(f"Chosen on {selection.data}: {dict(selection.best)}.")
     missing = set(range(len(data.class_names or ()))) - set(data.targets.tolist())
     if missing and data.class_names is not None:
         names = [data.class_names[label] for label in sorted(missing)]

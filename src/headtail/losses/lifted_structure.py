@@ -54,11 +54,10 @@ class LiftedStructureLoss(nn.Module):
         """Return the loss of a batch of features."""
         distances = distances_within(features)
         same = labels[:, None] == labels
-        # In a batch of one class no pair has a negative, in any other every pair has.
-        # The fill is finite, as a row of -inf would make every gradient NaN.
+        # The fill is finite: in a batch of one class a row of -inf gives NaN gradients.
         least = torch.finfo(distances.dtype).min
         push = (self.margin - distances).masked_fill(same, least).logsumexp(dim=1)
-        first, second = (same & ~same.all()).triu(1).nonzero(as_tuple=True)
+        first, second = same.triu(1).nonzero(as_tuple=True)
         pull = distances[first, second]
         values = torch.relu(torch.logaddexp(push[first], push[second]) + pull)
         return 0.5 * values.square().sum() / max(len(values), 1)

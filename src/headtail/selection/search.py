@@ -207,7 +207,9 @@ class SimulatedTailSearch(MetaEstimatorMixin, HeadClassifier):
         predicted = torch.empty(len(candidates), len(held_features), dtype=torch.int64)
         for rows, fixed, free in _groups(candidates, estimator):
             trial = clone(estimator).set_params(**fixed, **free[0]).fit(*data)
-            predicted[rows] = _predict(trial, held_features, free, self.classes_)
+            found = _predict(trial, held_features, free)
+            where = torch.from_numpy(positions_of(trial.classes_, self.classes_))
+            predicted[rows] = where[found]
         held_positions = positions[tail.held_back]
         return mean_recalls(predicted, held_positions, len(self.classes_))
 
@@ -277,12 +279,12 @@ def _predict(
     trial: Any,
     features: Tensor,
     candidates: Sequence[Mapping[str, Any]],
-    classes: npt.NDArray[Any],
 ) -> Tensor:
-    """Return predicted positions, [n_candidates, n_samples]."""
+    """Return positions in the trial's classes, [n_candidates, n_samples]."""
     if isinstance(trial, HeadClassifier):
         return trial._predict_candidates(features, candidates)
-    predicted = positions_of(np.asarray(trial.predict(features.numpy())), classes)
+    labels = np.asarray(trial.predict(features.numpy()))
+    predicted = positions_of(labels, np.asarray(trial.classes_))
     return torch.from_numpy(predicted)[None]
 
 

@@ -85,15 +85,14 @@ def cut_head_classes(
             "shots, or choose on validation data."
         )
     n_cut = min(max(round(cut_fraction * n_able), 1), n_able - 1)
-    by_size = able.nonzero().flatten()[counts[able].argsort(stable=True)]
-    # One random class of each of n_cut equal stretches, from the smallest up.
-    edges = torch.linspace(0, n_able, n_cut + 1).round().long()
-    inside = torch.rand(n_cut, generator=generator)
-    chosen = by_size[edges[:-1] + (inside * edges.diff()).long()]
+    chosen = _spread(able, counts, n_cut, generator)
     cut = torch.zeros(len(counts), dtype=torch.bool)
     cut[chosen] = True
     held = torch.minimum((held_fraction * counts).round().long(), counts - 1)
     quota = torch.where(head, counts - held, counts)
+    if DROP:
+        tail = ~head & (counts > 0)
+        quota[_spread(tail, counts, min(n_cut, int(tail.sum())), generator)] = 0
     order = torch.randperm(n_cut, generator=generator)
     quota[chosen] = torch.tensor(shots)[order % len(shots)]
     kept = choose_per_class(labels, quota, generator)
@@ -105,7 +104,8 @@ def cut_head_classes(
         ),
         generator,
     )
-    return SimulatedTail(kept, held_back, cut, torch.bincount(labels[kept]))
+    simulated = torch.bincount(labels[kept], minlength=len(counts))
+    return SimulatedTail(kept, held_back, cut, simulated)
 
 
 def weighted_recall(
@@ -128,6 +128,19 @@ def weighted_recall(
     if not weight.any():
         weight = scored.double()
     return (recalls.nan_to_num() * weight).sum(dim=1) / weight.sum()
+
+
+DROP = False
+
+
+def _spread(
+    among: Tensor, counts: Tensor, n_chosen: int, generator: torch.Generator
+) -> Tensor:
+    """Choose classes at random, one from each of n_chosen equal stretches by size."""
+    by_size = among.nonzero().flatten()[counts[among].argsort(stable=True)]
+    edges = torch.linspace(0, len(by_size), n_chosen + 1).round().long()
+    inside = torch.rand(n_chosen, generator=generator)
+    return by_size[edges[:-1] + (inside * edges.diff()).long()]
 
 
 def _default_shots(counts: Tensor) -> list[int]:

@@ -16,6 +16,7 @@ from headtail.features import FeatureSet
 from headtail.files import written_whole
 from headtail.labels import positions_of
 from headtail.matching import matched_labels
+from headtail.methods import shared_bases
 from headtail.predictions import Predictions
 from headtail.registry import get_method
 from headtail.statistics import Convention
@@ -36,6 +37,8 @@ def compare(
     random_state: int = 0,
 ) -> Comparison:
     """Fit methods on `train` and compare them on `test`.
+
+    Methods that build on equal bases (class, parameters and seed) share one fit.
 
     Parameters
     ----------
@@ -86,13 +89,14 @@ def compare(
         names = tuple(train.class_names[label] for label in classes)
     y_true = matched_labels(test, classes, names)
     predictions, parameters = {}, {}
-    for name, estimator in methods.items():
-        classifier = clone(estimator)
-        if classifier.get_params().get("random_state", 0) is None:
-            classifier.set_params(random_state=random_state)
-        classifier.fit(train.features, train.targets)
-        predictions[name] = classifier.predict_proba(test.features)
-        parameters[name] = _parameters(classifier)
+    with shared_bases():
+        for name, estimator in methods.items():
+            classifier = clone(estimator)
+            if classifier.get_params().get("random_state", 0) is None:
+                classifier.set_params(random_state=random_state)
+            classifier.fit(train.features, train.targets)
+            predictions[name] = classifier.predict_proba(test.features)
+            parameters[name] = _parameters(classifier)
     return compare_predictions(
         predictions,
         y_true,

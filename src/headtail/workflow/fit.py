@@ -1,11 +1,14 @@
 """Fit a method on a feature set, and add examples to what was fitted."""
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from headtail.features import FeatureSet
 from headtail.matching import matched_labels, name_classes
-from headtail.registry import METHODS, get_method, recommended_method
+from headtail.registry import METHODS, Method, get_method, recommended_method
 
 __all__ = ["add_examples", "fit_method"]
 
@@ -15,6 +18,7 @@ def fit_method(
     method: str | None = None,
     parameters: Mapping[str, Any] | None = None,
     *,
+    validation: FeatureSet | None = None,
     random_state: int | None = 0,
 ) -> Any:
     """Fit a method of the registry on labelled features; keep the class names.
@@ -27,6 +31,8 @@ def fit_method(
         Name in the registry; None for the recommended one.
     parameters
         Of the estimator; unknown ones are refused by it.
+    validation
+        What a parameter set to ``"auto"`` is chosen on; None for a part of `data`.
     random_state
         For an estimator that has one and none is in `parameters`.
 
@@ -52,9 +58,33 @@ def fit_method(
         )
     if "random_state" in known:
         given.setdefault("random_state", random_state)
-    classifier = estimator.set_params(**given).fit(data.features, data.targets)
+    estimator.set_params(**given)
+    extra = {} if validation is None else _validation(estimator, row, data, validation)
+    classifier = estimator.fit(data.features, data.targets, **extra)
     name_classes(classifier, data)
     return classifier
+
+
+def _validation(
+    estimator: Any, row: Method, data: FeatureSet, validation: FeatureSet
+) -> dict[str, Any]:
+    """Return the argument for `fit`; the labels are those of `data`."""
+    if "validation" not in inspect.signature(estimator.fit).parameters:
+        able = [
+            m.name
+            for m in METHODS
+            if "validation" in inspect.signature(m.estimator.fit).parameters
+        ]
+        raise ValueError(
+            f"Method {row.name!r} chooses nothing on validation data; methods that do "
+            f"are {able}. Leave the validation data out."
+        )
+    classes = np.unique(data.targets)
+    names = None
+    if data.class_names is not None:
+        names = tuple(data.class_names[label] for label in classes)
+    labels = matched_labels(validation, classes, names)
+    return {"validation": (validation.features, labels)}
 
 
 def add_examples(classifier: Any, data: FeatureSet) -> list[str]:

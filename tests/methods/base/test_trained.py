@@ -43,7 +43,11 @@ def test_linear_head_takes_raw_features(blobs):
     np.testing.assert_allclose(
         moved.predict_proba(1000 * X_test + 50), plain.predict_proba(X_test), atol=1e-6
     )
-    logits = X_test @ plain.head_.weight.detach().numpy().T
+    # The head subtracts the centre itself: its bias is small wherever the data lie.
+    np.testing.assert_allclose(moved.head_.center, 1000 * X.mean(axis=0) + 50)
+    torch.testing.assert_close(moved.head_.bias, plain.head_.bias)
+    assert not plain.head_.normalize
+    logits = (X_test - X.mean(axis=0)) @ plain.head_.weight.detach().numpy().T
     logits += plain.head_.bias.detach().numpy()
     np.testing.assert_allclose(plain.decision_function(X_test), logits, rtol=1e-9)
 
@@ -96,7 +100,9 @@ def test_class_sampling_raises_the_tail(kind):
 
 
 @BOTH
-@pytest.mark.parametrize("sampling", ["progressive", "class-aware", "sqrt"])
+@pytest.mark.parametrize(
+    "sampling", ["progressive", "class-aware", "sqrt", "reversed", "over", "under"]
+)
 def test_every_sampling_trains(kind, sampling, blobs):
     X, y, X_test, y_test = blobs
     clf = kind(sampling, random_state=0).fit(X, y)

@@ -71,7 +71,7 @@ class RetrainedClassifier(TrainedClassifier):
         self,
         sampling: Sampling = "class-aware",
         *,
-        learning_rate: float = 20.0,
+        learning_rate: float = 2.0,
         weight_decay: float = 1e-5,
         epochs: int = 10,
         batch_size: int = 512,

@@ -11,7 +11,7 @@ from torch import Tensor
 from headtail.heads import DisAlignHead, align_logits
 from headtail.losses import CrossEntropyLoss
 from headtail.methods._constraints import Interval
-from headtail.methods._training import feature_moments, rows_of
+from headtail.methods._training import rows_of
 from headtail.methods.decoupled._formulas import log_prior
 from headtail.methods.decoupled._refined import RefinedClassifier
 
@@ -38,8 +38,7 @@ class DisAlignClassifier(RefinedClassifier):
     """Learn a factor and a shift per class, and how much a sample asks for them.
 
     The formula is that of `headtail.align_logits`: factors start at 1, shifts at 0,
-    the confidence vector at 0.1 for features of total variance 1. The loss weighs
-    classes as `reweighting` does. A base without bias is taken as it is.
+    the confidence vector at 0.1. The loss weighs classes as `reweighting` does. A base without bias is taken as it is.
 
     Parameters
     ----------
@@ -118,7 +117,6 @@ class DisAlignClassifier(RefinedClassifier):
         generator: torch.Generator,
     ) -> None:
         like = next(self.base_head_.parameters()).detach()
-        spread = feature_moments(features)[1] or 1.0
         scale = like.new_ones(len(self.classes_)).requires_grad_()
         bias = like.new_zeros(len(self.classes_)).requires_grad_()
         confidence = like.new_full((features.shape[1],), 0.1).requires_grad_()
@@ -126,7 +124,7 @@ class DisAlignClassifier(RefinedClassifier):
         def aligned(rows: Tensor) -> Tensor:
             return align_logits(
                 logits(rows),
-                rows_of(features, rows, like) / spread,
+                rows_of(features, rows, like),
                 scale=scale,
                 bias=bias,
                 confidence=confidence,
@@ -137,5 +135,5 @@ class DisAlignClassifier(RefinedClassifier):
         loss = CrossEntropyLoss(weight=weight)
         self._train(aligned, parameters, positions, generator, loss=loss)
         self.head_ = DisAlignHead(
-            self.base_head_, scale.detach(), bias.detach(), confidence.detach() / spread
+            self.base_head_, scale.detach(), bias.detach(), confidence.detach()
         )

@@ -1,0 +1,76 @@
+"""All methods of the registry on the three shared sets, five seeds: docs/benchmarks.md.
+
+``python -m benchmarks method_tables`` measures and prints the tables.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from benchmarks.common import SETS, load, write
+from headtail import compare
+from headtail.registry import METHODS
+
+SEEDS = range(5)
+GROUPS = ("many", "medium", "few", "all")
+REFERENCE = "linear"
+
+
+def measure(name: str) -> dict[str, Any]:
+    """Compare all methods once per seed; intervals are those of seed 0."""
+    train, test = load(name, "train"), load(name, "test")
+    rows: dict[str, Any] = {row.name: {"seeds": []} for row in METHODS}
+    for seed in SEEDS:
+        result = compare(
+            list(rows),
+            train,
+            test,
+            reference=REFERENCE,
+            random_state=seed,
+            n_replicates=1000 if seed == 0 else 0,
+        )
+        for method, evaluation in result.evaluations.items():
+            values = [evaluation[group].value for group in GROUPS]
+            rows[method]["seeds"].append(values)
+            if seed == 0:
+                figure = evaluation["all"]
+                rows[method]["interval"] = [figure.low, figure.high]
+            if seed == 0 and method != REFERENCE:
+                gain = result.difference(method)["all"]
+                rows[method]["gain"] = [gain.value, gain.low, gain.high]
+    return rows
+
+
+def table(rows: dict[str, Any]) -> str:
+    """Return a Markdown table, in percent."""
+    lines = [
+        "| method | many | medium | few | all | interval of all | all - linear |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for method, row in rows.items():
+        values = 100 * np.array(row["seeds"])
+        mean, spread = values.mean(axis=0), values.std(axis=0)
+        moved = spread.max() > 0
+        cells = [
+            f"{m:.1f} ± {s:.1f}" if moved else f"{m:.1f}"
+            for m, s in zip(mean, spread, strict=True)
+        ]
+        low, high = (100 * end for end in row["interval"])
+        gain = "-"
+        if "gain" in row:
+            value, least, most = (100 * end for end in row["gain"])
+            gain = f"{value:+.1f} [{least:+.1f}, {most:+.1f}]"
+        cells += [f"[{low:.1f}, {high:.1f}]", gain]
+        lines.append(f"| {method} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    tables = {name: measure(name) for name in SETS}
+    for name, rows in tables.items():
+        print(f"\n### {name} ({SETS[name]})\n\n{table(rows)}")
+    write("method_tables", {"groups": GROUPS, "seeds": list(SEEDS), "tables": tables})
+
+
+if __name__ == "__main__":
+    main()

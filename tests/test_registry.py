@@ -12,10 +12,27 @@ def test_names_are_unique():
     assert len(set(names)) == len(names)
 
 
-def test_estimators_are_unique():
+def test_rows_differ_in_class_or_parameters():
+    # Otherwise nobody could tell by which row a classifier was made.
+    rows = [(method.estimator, sorted(method.parameters.items())) for method in METHODS]
+    assert all(row not in rows[:position] for position, row in enumerate(rows))
+
+
+def test_classes_have_different_names():
     # A saved classifier is found again by the name of its class.
-    names = [method.estimator.__name__ for method in METHODS]
-    assert len(set(names)) == len(names)
+    classes = {method.estimator for method in METHODS}
+    assert len({estimator.__name__ for estimator in classes}) == len(classes)
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
+def test_a_row_builds_its_estimator_with_its_parameters(method):
+    built = method.build()
+    assert type(built) is method.estimator
+    expected = method.estimator().get_params() | dict(method.parameters)
+    assert built.get_params() == expected
+    assert method.build() is not built
+    defaults = method.estimator().get_params()
+    assert all(defaults[name] != value for name, value in method.parameters.items())
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from headtail.tensors import as_tensor, row_blocks, shown, unit
+from headtail.tensors import as_tensor, fingerprint, row_blocks, shown, unit
 
 VECTORS = hnp.arrays(
     np.float64,
@@ -136,3 +136,21 @@ def test_shown_stops_after_its_limit():
     assert shown([1, 2, 3, 4, 5]) == "[1, 2, 3, 4, 5]"
     assert shown([1, 2, 3, 4, 5, 6, 7]) == "[1, 2, 3, 4, 5, … 2 more]"
     assert shown([]) == "[]"
+
+
+def test_fingerprint_tells_type_shape_and_content_but_not_memory_layout():
+    array = np.arange(6.0).reshape(2, 3)
+    assert fingerprint(array) == fingerprint(np.asfortranarray(array))
+    others = [array.reshape(3, 2), array.astype(np.float32), array + 1, array[:1]]
+    prints = {fingerprint(array), *(fingerprint(other) for other in others)}
+    assert len(prints) == 5
+    assert fingerprint(array, array) != fingerprint(array)
+    assert fingerprint(array, array[:1]) != fingerprint(array[:1], array)
+
+
+def test_fingerprint_takes_read_only_and_text_arrays_and_is_always_the_same():
+    array = np.arange(6)
+    array.flags.writeable = False
+    assert fingerprint(array) == fingerprint(np.arange(6))
+    assert fingerprint(np.array(["a", "b"])) != fingerprint(np.array(["b", "a"]))
+    assert len(fingerprint(array)) == 16

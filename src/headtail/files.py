@@ -15,6 +15,7 @@ from torch import Tensor
 
 __all__ = [
     "FORMAT",
+    "MISFITS",
     "existing_file",
     "open_error",
     "open_metadata",
@@ -24,6 +25,16 @@ __all__ = [
 ]
 
 FORMAT = 1
+
+# What building from metadata that do not fit may raise; a file may nest without end.
+MISFITS = (
+    KeyError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
 _KEY = "headtail"
 
 

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from headtail.evaluation import compare_predictions, fingerprint
+from headtail.evaluation import compare_predictions
 from headtail.evaluation.bootstrap import interval
 from headtail.evaluation.metrics import FIGURES
 
@@ -167,12 +167,3 @@ def test_an_unknown_reference_is_refused_with_the_known_methods():
 def test_no_method_is_refused():
     with pytest.raises(ValueError, match="at least one method; got none"):
         compare_predictions({}, np.array([0]), [5])
-
-
-def test_fingerprint_tells_type_shape_and_content_but_not_memory_layout():
-    array = np.arange(6.0).reshape(2, 3)
-    assert fingerprint(array) == fingerprint(np.asfortranarray(array))
-    others = [array.reshape(3, 2), array.astype(np.float32), array + 1, array[:1]]
-    prints = {fingerprint(array), *(fingerprint(other) for other in others)}
-    assert len(prints) == 5
-    assert fingerprint(array, array) != fingerprint(array)

@@ -56,9 +56,13 @@ def test_outside_nothing_is_kept(fits):
 
 
 def test_a_failure_inside_ends_the_sharing(fits):
-    with pytest.raises(RuntimeError, match="halt"), shared_bases():
-        fit_base(base(), X, Y)
-        raise RuntimeError("halt")
+    def fit_and_fail():
+        with shared_bases():
+            fit_base(base(), X, Y)
+            raise RuntimeError("halt")
+
+    with pytest.raises(RuntimeError, match="halt"):
+        fit_and_fail()
     fit_base(base(), X, Y)
     assert len(fits) == 2
 
@@ -69,7 +73,7 @@ OTHERS = {
     "loss": (base(loss="focal"), X, Y),
     "loss options": (base(loss="focal", loss_options={"gamma": 1.0}), X, Y),
     "class": (CosineClassifier("instance", epochs=1, random_state=0), X, Y),
-    "features": (base(), np.where(X == X[3, 1], 9.0, X), Y),
+    "features": (base(), np.where(X[3, 1] == X, 9.0, X), Y),
     "order": (base(), X[::-1], Y),
     "dtype": (base(), X.astype(np.float32), Y),
     "labels": (base(), X, 3 - Y),
@@ -122,8 +126,8 @@ def test_bases_on_different_heads_are_different():
 
 def test_bases_with_long_arrays_are_told_apart():
     # An array of more than 1000 numbers is cut short in its repr.
-    many = np.arange(1500)
-    features = np.ones((1500, 1))
+    many = np.arange(1500).repeat(3)
+    features = np.ones((4500, 1))
     priors = np.full((2, 1500), 1 / 1500)
     priors[1, 700:702] = [0.5 / 1500, 1.5 / 1500]
     head = LinearHead(torch.zeros(1500, 1))

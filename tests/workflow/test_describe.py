@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from headtail import CosineHead, FeatureSet, LinearHead
+from headtail import (
+    CosineClassifier,
+    CosineHead,
+    FeatureSet,
+    LinearClassifier,
+    LinearHead,
+)
 from headtail.registry import METHODS
 from headtail.workflow import add_examples, describe, fit_method
 
@@ -27,13 +33,32 @@ def test_a_classifier_is_told_with_its_method_head_and_training_counts(
     fit_method(train, row.name).save_classifier(tmp_path / "head.safetensors")
     facts = describe(tmp_path / "head.safetensors")
     assert (facts["holds"], facts["method"]) == ("classifier", row.name)
-    assert set(facts["parameters"]) == set(row.estimator().get_params())
+    assert set(facts["parameters"]) == set(row.build().get_params())
     assert (facts["n_classes"], facts["n_features"]) == (4, 6)
     assert facts["head"].endswith("Head")
     assert facts["training"] == COUNTS
     assert facts["class_names"] == "ant, bee, cat, dog"
     assert set(facts["versions"]) == {"headtail", "torch", "scikit-learn"}
     assert json.loads(json.dumps(facts, allow_nan=False)) == facts
+
+
+@pytest.mark.parametrize(
+    ("estimator", "name"),
+    [
+        (LinearClassifier(loss="lade"), "lade"),
+        (LinearClassifier("class", loss="lade"), "lade"),
+        (LinearClassifier(loss="class-balanced-focal"), "linear"),
+        (CosineClassifier("instance", loss="ldam-drw"), "ldam-drw"),
+        (CosineClassifier("class", loss="ldam-drw"), "cosine"),
+        (CosineClassifier("instance"), "cosine"),
+    ],
+)
+def test_the_row_is_told_that_says_most_and_nothing_untrue(
+    estimator, name, train, tmp_path
+):
+    fitted = estimator.set_params(epochs=1).fit(train.features, train.labels)
+    fitted.save_classifier(tmp_path / "head")
+    assert describe(tmp_path / "head")["method"] == name
 
 
 def test_a_compositional_classifier_is_told_with_its_donors(train, tmp_path):

@@ -26,6 +26,8 @@ def newcomers(train):
 def test_every_method_is_fitted_by_its_name(row, train):
     classifier = fit_method(train, row.name)
     assert type(classifier) is row.estimator
+    parameters = classifier.get_params(deep=False)
+    assert row.parameters.items() <= parameters.items()
     assert classifier.class_names_ == train.class_names
     assert classifier.class_counts_.tolist() == [30, 12, 6, 3]
 
@@ -167,7 +169,7 @@ def test_a_classifier_with_text_labels_takes_classes_by_name(train, newcomers):
 
 
 def test_new_classes_join_every_method_that_can_take_them(train, newcomers):
-    able = [row for row in METHODS if hasattr(row.estimator(), "partial_fit")]
+    able = [row for row in METHODS if hasattr(row.build(), "partial_fit")]
     assert {"ncm", "compositional"} <= {row.name for row in able}
     for row in able:
         classifier = fit_method(train, row.name)

@@ -89,7 +89,8 @@ def affine_head(
 ) -> Head:
     """Return a head with logits scale ⊙ z + bias, of the simplest form there is.
 
-    For a linear head that is a linear head; another head is wrapped in an `AffineHead`.
+    For a linear head that is a linear head, with a bias if it or this has one; another
+    head is wrapped in an `AffineHead`.
 
     Examples
     --------
@@ -99,17 +100,15 @@ def affine_head(
     ('LinearHead', [[1.0, 0.0], [0.0, 5.0]])
     """
     like = next(head.parameters()).detach()
-    if scale is None:
-        scale = like.new_ones(head.n_classes)
-    if bias is None:
-        bias = like.new_zeros(head.n_classes)
-    scale, bias = scale.to(like), bias.to(like)
+    scale = like.new_ones(head.n_classes) if scale is None else scale.to(like)
+    shift = like.new_zeros(head.n_classes) if bias is None else bias.to(like)
     if not isinstance(head, LinearHead):
-        return AffineHead(head, scale, bias)
-    old = 0.0 if head.bias is None else scale * head.bias.detach()
+        return AffineHead(head, scale, shift)
+    if head.bias is not None:
+        shift = shift + scale * head.bias.detach()
     return LinearHead(
         scale[:, None] * head.weight.detach(),
-        old + bias,
+        None if head.bias is None and bias is None else shift,
         center=head.center,
         normalize=head.normalize,
         classes=head.classes,

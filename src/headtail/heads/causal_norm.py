@@ -25,7 +25,7 @@ def causal_norm_logits(
     direction: Float[Tensor, " n_features"] | None = None,
     alpha: float = 0.0,
 ) -> Float[Tensor, "n_samples n_classes"]:
-    """Return (16 / K)·Σ_k w_k·(x̂_k - α·cos(x_k, d_k)·d̂_k) / (‖w_k‖ + 1/32).
+    """Return (16 / K)·Σ_k w_k·(x̂_k - alpha·cos(x_k, d_k)·d̂_k) / (‖w_k‖ + 1/32).
 
     k runs over K chunks of the features. ``alpha=0`` gives the logits of training; a
     larger one takes out more of the part that points along `direction`, the mean
@@ -84,7 +84,8 @@ class CausalNormHead(Head):
     ) -> None:
         super().__init__()
         self.weight = nn.Parameter(checked_weight(weight))
-        if not n_chunks >= 1 or self.n_features % n_chunks:
+        whole = isinstance(n_chunks, int) and not isinstance(n_chunks, bool)
+        if not whole or n_chunks < 1 or self.n_features % n_chunks:
             raise ValueError(
                 f"n_chunks must divide n_features ({self.n_features}); got {n_chunks}."
             )

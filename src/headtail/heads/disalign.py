@@ -19,7 +19,7 @@ def align_logits(
     bias: Float[Tensor, " n_classes"],
     confidence: Float[Tensor, " n_features"],
 ) -> Float[Tensor, "n_samples n_classes"]:
-    """Return σ·(a ⊙ z + b) + (1 - σ)·z with σ = sigmoid(v·x) (DisAlign eq. 6 to 8).
+    """Return s·(a ⊙ z + b) + (1 - s)·z with s = sigmoid(v·x), as in DisAlign.
 
     ``scale=1`` and ``bias=0`` leave the logits as they are. A confidence of zeros
     weighs both sides alike.

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from headtail.files import read_tensors
+from headtail.files import MISFITS, read_tensors
 from headtail.heads.affine import AffineHead
 from headtail.heads.causal_norm import CausalNormHead
 from headtail.heads.cosine import CosineHead
@@ -51,7 +51,7 @@ def load_head(path: str | os.PathLike[str]) -> Head:
             },
             None if classes is None else decode_labels(classes),
         )
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    except MISFITS as error:
         raise ValueError(
             f"{Path(path)} must hold a head whose metadata fit its weights; {error!s}."
         ) from error
@@ -68,7 +68,7 @@ def build_head(
         known = ", ".join(sorted([*_TENSORS, "ensemble"]))
         raise ValueError(f"head type must be one of {known}; got {kind!r}")
     inner, own = None, dict(tensors)
-    if "head" in spec:
+    if kind in ("affine", "disalign") and "head" in spec:
         part, own = _taken("head.", own)
         inner = build_head(spec["head"], part, classes)
     required, optional = _TENSORS[kind]

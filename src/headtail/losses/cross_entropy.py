@@ -17,7 +17,8 @@ __all__ = ["CrossEntropyLoss", "inverse_frequency_weights"]
 def inverse_frequency_weights(class_counts: PerClass) -> Float[Tensor, " n_classes"]:
     """Return weights ∝ 1/n[c] that sum to n_classes, in float64.
 
-    Every class then weighs alike in an epoch; equal counts give ones.
+    Over the whole training set every class then weighs alike; a mini-batch is divided
+    by its own sum of weights. Equal counts give ones.
 
     Examples
     --------

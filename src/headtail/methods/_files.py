@@ -174,7 +174,7 @@ def _decode(
         items = encoded["items"].items()
         return {k: _decode(x, f"{name}.{k}", tensors, estimators) for k, x in items}
     if kind == "selection":
-        return Selection(**_decode(encoded["fields"], name, tensors, estimators))
+        return _build_selection(_decode(encoded["fields"], name, tensors, estimators))
     if kind == "statistics":
         return _build_statistics(*(tensors[f"{name}.{key}"] for key in _STATISTICS))
     if kind == "head":
@@ -199,6 +199,17 @@ def _decode(
         }
         return estimators[encoded["name"]](**parameters)
     raise ValueError(f"{name} is of unknown kind {kind!r}")
+
+
+def _build_selection(fields: dict[str, Any]) -> Selection:
+    selection = Selection(**fields)
+    scores = selection.scores
+    whole = isinstance(scores, np.ndarray) and scores.shape == (
+        len(selection.candidates),
+    )
+    if not whole or selection.best_index not in range(len(scores)):
+        raise ValueError("the selection must have a score for every candidate")
+    return selection
 
 
 def _build_statistics(

@@ -100,6 +100,11 @@ class TrainedClassifier(HeadClassifier):
             batch_size=min(self.batch_size, max(smaller, 1)),
             label=f"training {type(self).__name__}",
         )
+        if not all(bool(parameter.isfinite().all()) for parameter in parameters):
+            raise ValueError(
+                f"The training of {type(self).__name__} must converge; it ended in NaN "
+                f"or inf with learning_rate={self.learning_rate:g}. Lower it."
+            )
 
     def _leaf(self, values: Tensor, features: Tensor) -> Tensor:
         """Return `values` as a parameter where, and in what, the work is done."""

@@ -13,6 +13,7 @@ import torch
 from sklearn.base import MetaEstimatorMixin, clone
 from sklearn.model_selection import ParameterGrid
 from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from headtail.heads import Head, LinearHead
@@ -83,13 +84,13 @@ class SimulatedTailSearch(MetaEstimatorMixin, HeadClassifier):
     Examples
     --------
     >>> import numpy as np
-    >>> from headtail import LogitAdjustedClassifier
+    >>> from headtail import LinearClassifier, LogitAdjustedClassifier
     >>> rng = np.random.default_rng(0)
     >>> y = np.repeat(np.arange(5), [90, 70, 50, 40, 5])
     >>> X = rng.normal(size=(5, 8))[y] + rng.normal(size=(255, 8))
-    >>> search = SimulatedTailSearch(
-    ...     LogitAdjustedClassifier(), {"tau": [0.0, 1.0, 10.0]}, random_state=0
-    ... )
+    >>> estimator = LogitAdjustedClassifier(LinearClassifier(learning_rate=0.5))
+    >>> grid = {"tau": [0.0, 1.0, 100.0]}
+    >>> search = SimulatedTailSearch(estimator, grid, random_state=0)
     >>> search.fit(X, y).best_params_
     {'tau': 1.0}
     """
@@ -164,6 +165,7 @@ class SimulatedTailSearch(MetaEstimatorMixin, HeadClassifier):
 
     def save_classifier(self, path: str | os.PathLike[str]) -> None:
         """Write the best estimator, as its own `save_classifier` does."""
+        check_is_fitted(self, "best_estimator_")
         self.best_estimator_.save_classifier(path)
 
     def _seeded(self, seed: int) -> Any:
@@ -200,10 +202,12 @@ class SimulatedTailSearch(MetaEstimatorMixin, HeadClassifier):
         kept, held = (m.to(features.device) for m in (tail.kept, tail.held_back))
         data = (features[kept], labels[tail.kept.numpy()])
         held_features = features[held]
-        if self._trained_base() and _can_drop_rows(estimator):
-            estimator = clone(estimator).set_params(
-                base=_without_rows(estimator.base, self.classes_, features, tail.cut)
-            )
+        if self._trained_base():
+            known = tail.class_counts > 0
+            if _can_drop_rows(estimator):
+                known &= ~tail.cut
+            base = _with_rows(estimator.base, self.classes_, features, known)
+            estimator = clone(estimator).set_params(base=base)
         predicted = torch.empty(len(candidates), len(held_features), dtype=torch.int64)
         for rows, fixed, free in _groups(candidates, estimator):
             trial = clone(estimator).set_params(**fixed, **free[0]).fit(*data)
@@ -222,7 +226,13 @@ class SimulatedTailSearch(MetaEstimatorMixin, HeadClassifier):
         counts = torch.from_numpy(self.class_counts_)
         pairs = list(zip(tails, recalls, strict=True))
         scores = torch.stack(
-            [weighted_recall(r, tail.class_counts, counts) for tail, r in pairs]
+            [
+                # What a class holds back does not move it to another shot group.
+                weighted_recall(
+                    r, torch.where(tail.cut, tail.class_counts, counts), counts
+                )
+                for tail, r in pairs
+            ]
         )
         mean = scores.mean(dim=0).numpy()
         best = int(mean.argmax())
@@ -239,24 +249,33 @@ class SimulatedTailSearch(MetaEstimatorMixin, HeadClassifier):
             candidates=tuple(candidates),
             scores=mean,
             best_index=best,
-            data=f"{len(tails)} simulated tails of {int(tails[0].cut.sum())} classes",
+            data=self._described(tails),
             n_samples=sum(int(tail.held_back.sum()) for tail in tails),
             missing_classes=self.classes_[~scored],
             optimistic=self._is_optimistic(),
         )
+
+    def _described(self, tails: list[SimulatedTail]) -> str:
+        text = (
+            f"{len(tails)} simulated tail(s) of {int(tails[0].cut.sum())} cut head "
+            "class(es)"
+        )
+        if self._trained_base():
+            text += "; the given head has seen what the other head classes hold back"
+        return text
 
 
 def _can_drop_rows(estimator: Any) -> bool:
     return bool(getattr(estimator, "_takes_untrained_classes", False))
 
 
-def _without_rows(
-    base: Any, classes: npt.NDArray[Any], features: Tensor, cut: Tensor
+def _with_rows(
+    base: Any, classes: npt.NDArray[Any], features: Tensor, rows: Tensor
 ) -> Head:
-    """Return the trained head without the rows of the cut classes."""
+    """Return the trained head with the rows of these classes alone."""
     head = LinearHead(base.weight, base.bias) if isinstance(base, nn.Linear) else base
     head = aligned_head(head, classes, features.shape[1], features.device)
-    return head.select((~cut).nonzero().flatten(), classes[(~cut).numpy()])
+    return head.select(rows.nonzero().flatten(), classes[rows.numpy()])
 
 
 def _groups(

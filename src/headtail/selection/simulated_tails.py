@@ -28,7 +28,7 @@ class SimulatedTail:
     cut
         The head classes that were cut.
     class_counts
-        Examples per class that are kept.
+        Examples per class that are kept; 0 for a class that is left out.
     """
 
     kept: Bool[Tensor, " n_samples"]
@@ -52,8 +52,9 @@ def cut_head_classes(
     as such. Those with three examples for each that the largest cut leaves can be cut.
     The cut ones are spread over them from the smallest to the largest, the shots at
     random over the cut ones. The other head classes hold back `held_fraction`, so that
-    what the tail gains is weighed against what the head loses. The real tail keeps all
-    of its examples, and is not scored.
+    what the tail gains is weighed against what the head loses. As many classes of the
+    real tail are left out as there are cut ones, so that the tail is not longer than it
+    was; the others keep all of their examples, and are not scored.
 
     Parameters
     ----------
@@ -90,9 +91,8 @@ def cut_head_classes(
     cut[chosen] = True
     held = torch.minimum((held_fraction * counts).round().long(), counts - 1)
     quota = torch.where(head, counts - held, counts)
-    if DROP:
-        tail = ~head & (counts > 0)
-        quota[_spread(tail, counts, min(n_cut, int(tail.sum())), generator)] = 0
+    tail = ~head & (counts > 0)
+    quota[_spread(tail, counts, min(n_cut, int(tail.sum())), generator)] = 0
     order = torch.randperm(n_cut, generator=generator)
     quota[chosen] = torch.tensor(shots)[order % len(shots)]
     kept = choose_per_class(labels, quota, generator)
@@ -128,9 +128,6 @@ def weighted_recall(
     if not weight.any():
         weight = scored.double()
     return (recalls.nan_to_num() * weight).sum(dim=1) / weight.sum()
-
-
-DROP = False
 
 
 def _spread(

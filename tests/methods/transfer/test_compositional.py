@@ -118,9 +118,9 @@ def test_a_base_that_cannot_be_used_is_refused_before_anything_is_fitted(data, b
         CompositionalClassifier(LogisticRegression()).fit(*data)
     with pytest.raises(TypeError, match="got EnsembleHead"):
         CompositionalClassifier(EnsembleHead([base])).fit(*data)
-    moved = LinearHead(torch.eye(5, 8), normalize=True)
-    with pytest.raises(TypeError, match="without center and normalize"):
-        CompositionalClassifier(moved).fit(*data)
+    scaled = LinearHead(torch.eye(5, 8), normalize=True)
+    with pytest.raises(TypeError, match=r"LinearHead without normalize.*got LinearH"):
+        CompositionalClassifier(scaled).fit(*data)
     with pytest.raises(ValueError, match="must take the 8 features of X; it takes 3"):
         CompositionalClassifier(CosineHead(torch.ones(5, 3))).fit(*data)
     with pytest.raises(ValueError, match="4 rows, y has 5 distinct labels"):
@@ -141,6 +141,18 @@ def test_a_linear_base_gives_up_its_bias_and_gets_scale_16(data):
     assert layer.weight.equal(before)
     scaled = CompositionalClassifier(layer, donors=20, scale=5).fit(*data)
     assert scaled.head_.scale.item() == 5.0
+
+
+def test_the_centre_of_a_linear_base_is_a_bias_that_is_given_up(data, base):
+    heads = [
+        LinearHead(base.weight, torch.ones(5), center=center)
+        for center in (None, torch.full((8,), 99.0))
+    ]
+    plain, moved = (CompositionalClassifier(head).fit(*data) for head in heads)
+    assert moved.base_head_.weight.equal(plain.base_head_.weight)
+    np.testing.assert_array_equal(
+        moved.predict_proba(data[0]), plain.predict_proba(data[0])
+    )
 
 
 def test_an_estimator_is_cloned_and_its_fitted_head_is_not_used(data):

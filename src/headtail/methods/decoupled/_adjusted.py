@@ -58,6 +58,11 @@ class AdjustedClassifier(MetaEstimatorMixin, HeadClassifier):
             features, positions = self._open_fit(X, y)
             check_finite(features)
             self._check_settings()
+            if validation is not None and self.tau != "auto":
+                raise ValueError(
+                    f"validation is what tau='auto' is chosen on; tau is {self.tau!r}. "
+                    "Set tau='auto', or leave the validation data out."
+                )
             self.selection_, head = None, None
             if self.tau == "auto":
                 self.selection_, trial = select_on_validation(
@@ -86,8 +91,7 @@ class AdjustedClassifier(MetaEstimatorMixin, HeadClassifier):
 
     def _adjusted(self, tau: float) -> Head:
         scale, bias = self._factors(tau)
-        head = self.base_head_
-        return affine_head(head, scale=scale, bias=bias)
+        return affine_head(self.base_head_, scale=scale, bias=bias)
 
     def _predict_candidates(
         self, features: Tensor, candidates: Sequence[Mapping[str, Any]]

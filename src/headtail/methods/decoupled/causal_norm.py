@@ -67,7 +67,8 @@ class CausalNormClassifier(TrainedClassifier):
     --------
     >>> import numpy as np
     >>> X = np.array([[0.0, 1.0], [0.2, 1.0], [3.0, 0.0], [3.0, 0.1]])
-    >>> CausalNormClassifier(random_state=0).fit(X, [7, 7, 9, 9]).predict(X)
+    >>> clf = CausalNormClassifier(alpha=0.5, n_chunks=1, random_state=0)
+    >>> clf.fit(X, [7, 7, 9, 9]).predict(X)
     array([7, 7, 9, 9])
     """
 

@@ -55,7 +55,7 @@ class RetrainedClassifier(TrainedClassifier):
     --------
     >>> import numpy as np
     >>> X = np.array([[0.0, 1.0], [0.2, 1.0], [3.0, 0.0]])
-    >>> RetrainedClassifier(random_state=0).fit(X, [7, 7, 9]).predict(X)
+    >>> RetrainedClassifier(epochs=50, random_state=0).fit(X, [7, 7, 9]).predict(X)
     array([7, 7, 9])
     """
 

@@ -38,7 +38,8 @@ class DisAlignClassifier(RefinedClassifier):
     """Learn a factor and a shift per class, and how much a sample asks for them.
 
     The formula is that of `headtail.align_logits`: factors start at 1, shifts at 0,
-    the confidence vector at 0.1. The loss weighs classes as `reweighting` does. A base without bias is taken as it is.
+    the confidence vector at 0.1. The loss weighs classes as `reweighting` does. A base
+    without bias is taken as it is.
 
     Parameters
     ----------

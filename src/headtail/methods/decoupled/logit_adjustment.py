@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from headtail.heads import Head, affine_head
 from headtail.methods.decoupled._adjusted import AdjustedClassifier
 from headtail.methods.decoupled._formulas import check_prior, log_prior
 
@@ -23,7 +24,8 @@ class LogitAdjustedClassifier(AdjustedClassifier):
         As in `TauNormalizedClassifier`, and any head of headtail.
     tau : float or "auto"
         Factor of the log-prior: 0 is the base itself, 1 the correction for calibrated
-        probabilities. ``"auto"`` takes the best of 0, 0.1, …, 3 on held-out data.
+        probabilities. ``"auto"`` takes the best of 0, 0.1, …, 3 on held-out data, by
+        mean class recall and before the target prior is added.
     target_prior : array of shape (n_classes,) or None
         Shares of the classes, in the order of `classes_`, where the classifier will be
         used: positive, with sum 1. None is for data with equal shares.
@@ -104,6 +106,13 @@ class LogitAdjustedClassifier(AdjustedClassifier):
         return check_prior(torch.tensor(np.asarray(given, dtype=np.float64)))
 
     def _factors(self, tau: float) -> tuple[Tensor | None, Tensor | None]:
-        bias = -tau * log_prior(torch.from_numpy(self.class_counts_))
+        return None, -tau * log_prior(torch.from_numpy(self.class_counts_))
+
+    def _adjusted(self, tau: float) -> Head:
+        # Candidates are scored by mean class recall, for which all classes have equal
+        # shares: so the target prior is no part of `_factors`.
         prior = self._target_prior()
-        return None, bias if prior is None else bias + prior.log()
+        bias = self._factors(tau)[1]
+        if prior is not None and bias is not None:
+            bias = bias + prior.log()
+        return affine_head(self.base_head_, bias=bias)

@@ -1,0 +1,50 @@
+"""Data with a tail, and the simulated tails that a search has cut."""
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.metrics import recall_score
+
+from headtail.selection import search as search_module
+
+COUNTS = [90, 70, 50, 40, 24, 5]
+
+
+@pytest.fixture
+def data():
+    """Six overlapping classes, the last one a tail of 5; every row is its own."""
+    rng = np.random.default_rng(0)
+    y = np.repeat(np.arange(6), COUNTS)
+    X = 1.2 * rng.normal(size=(6, 8))[y] + rng.normal(size=(len(y), 8))
+    return X, y
+
+
+@pytest.fixture
+def tails(monkeypatch):
+    """Return the list of simulated tails, which grows as searches cut them."""
+    cuts, real = [], search_module.cut_head_classes
+
+    def recorded(*args, **kwargs):
+        cuts.append(real(*args, **kwargs))
+        return cuts[-1]
+
+    monkeypatch.setattr(search_module, "cut_head_classes", recorded)
+    return cuts
+
+
+@pytest.fixture
+def slow_recalls():
+    """Return a function: each candidate is fitted by itself; its recall per class."""
+
+    def recalls(estimator, candidates, X, y, tail):
+        kept, held = tail.kept.numpy(), tail.held_back.numpy()
+        result = np.full((len(candidates), len(tail.cut)), np.nan)
+        scored = np.unique(y[held])
+        for row, candidate in zip(result, candidates, strict=True):
+            alone = clone(estimator).set_params(**candidate).fit(X[kept], y[kept])
+            row[scored] = recall_score(
+                y[held], alone.predict(X[held]), labels=scored, average=None
+            )
+        return result
+
+    return recalls

@@ -3,8 +3,8 @@ import pytest
 
 from headtail.datasets import long_tailed_digits
 from headtail.demo import demo, demo_features
-from headtail.tensors import fingerprint
 from headtail.registry import METHODS
+from headtail.tensors import fingerprint
 
 
 @pytest.fixture(scope="module")

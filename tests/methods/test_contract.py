@@ -17,23 +17,24 @@ from headtail import (
 from headtail.registry import METHODS
 
 # The suite fits every estimator some fifty times: epochs are few.
-BASE = LinearClassifier(epochs=5)
+BASE = LinearClassifier(epochs=2)
 ESTIMATORS = [
-    LinearClassifier(epochs=5),
+    LinearClassifier(epochs=2),
     LinearClassifier(loss="lade", epochs=5),
-    LinearClassifier("class-aware", optimizer="adamw", learning_rate=0.05, epochs=5),
-    CosineClassifier(epochs=5),
+    LinearClassifier("class-aware", optimizer="adamw", learning_rate=0.05, epochs=2),
+    CosineClassifier(epochs=2),
     CosineClassifier(loss="ldam-drw", epochs=5),
     NearestClassMeanClassifier(),
     NearestClassMeanClassifier("euclidean"),
     NearestClassMeanClassifier("centered"),
     TauNormalizedClassifier(BASE),
-    RetrainedClassifier(epochs=5),
-    WeightScaledClassifier(BASE, epochs=2),
+    RetrainedClassifier(epochs=2),
+    WeightScaledClassifier(BASE, epochs=1),
     LogitAdjustedClassifier(BASE),
-    DisAlignClassifier(BASE, epochs=2),
-    CausalNormClassifier(epochs=5),
-    CompositionalClassifier(CosineClassifier(epochs=5)),
+    DisAlignClassifier(BASE, epochs=1),
+    # The suite's classes lie on both sides of the origin and have two features.
+    CausalNormClassifier(alpha=0.0, n_chunks=1, epochs=5),
+    CompositionalClassifier(CosineClassifier(epochs=2)),
     CompositionalClassifier(NearestClassMeanClassifier(), include_weight=False),
     CompositionalClassifier(BASE, donors=(0, "prototypes")),
 ]

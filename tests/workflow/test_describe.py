@@ -46,10 +46,8 @@ def test_a_classifier_is_told_with_its_method_head_and_training_counts(
     ("estimator", "name"),
     [
         (LinearClassifier(loss="lade"), "lade"),
-        (LinearClassifier("class", loss="lade"), "lade"),
         (LinearClassifier(loss="class-balanced-focal"), "linear"),
         (CosineClassifier("instance", loss="ldam-drw"), "ldam-drw"),
-        (CosineClassifier("class", loss="ldam-drw"), "cosine"),
         (CosineClassifier("instance"), "cosine"),
     ],
 )

@@ -1,9 +1,8 @@
 """Search for parameters on simulated tails, in the style of scikit-learn's searches."""
 
-import json
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -14,19 +13,17 @@ from sklearn.base import MetaEstimatorMixin, clone
 from sklearn.model_selection import ParameterGrid
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor, nn
+from torch import Tensor
 
-from headtail.heads import Head, LinearHead
-from headtail.labels import positions_of
-from headtail.methods._base_head import aligned_head
 from headtail.methods._constraints import Interval
 from headtail.methods._estimator import HeadClassifier, check_finite
-from headtail.methods._selection import Selection, mean_recalls
+from headtail.methods._selection import Selection
 from headtail.selection.simulated_tails import (
     SimulatedTail,
     cut_head_classes,
     weighted_recall,
 )
+from headtail.selection.trials import candidate_recalls, is_optimistic, trained_base
 
 __all__ = ["SimulatedTailSearch"]
 
@@ -139,10 +136,22 @@ class SimulatedTailSearch(MetaEstimatorMixin, HeadClassifier):
             features, positions = self._open_fit(X, y)
             check_finite(features)
             candidates = list(ParameterGrid(self.grid))
+            if not candidates:
+                raise ValueError("grid must hold at least one candidate; got none.")
+            for fitted in ("best_estimator_", "head_"):
+                self.__dict__.pop(fitted, None)  # those of an earlier fit
             seed = int(check_random_state(self.random_state).randint(2**31 - 1))
             estimator = self._seeded(seed)
             generator = torch.Generator().manual_seed(seed)
-            self._warn_if_optimistic()
+            optimistic = any(is_optimistic(estimator, c) for c in candidates)
+            if optimistic:
+                warnings.warn(
+                    f"{type(estimator).__name__} has a trained head as base, which may "
+                    "have learned from the examples held back: the scores are "
+                    "optimistic. Pass an unfitted base, which is fitted on the cut "
+                    "data.",
+                    stacklevel=2,
+                )
             tails, recalls = [], []
             for _ in range(self.n_repeats):
                 tail = cut_head_classes(
@@ -154,19 +163,37 @@ class SimulatedTailSearch(MetaEstimatorMixin, HeadClassifier):
                 )
                 tails.append(tail)
                 recalls.append(
-                    self._recalls(estimator, candidates, features, positions, tail)
+                    candidate_recalls(
+                        estimator, candidates, features, positions, self.classes_, tail
+                    )
                 )
-            self._record(candidates, tails, recalls)
+            self._record(candidates, tails, recalls, optimistic)
             if self.refit:
                 best = clone(estimator).set_params(**self.best_params_)
                 self.best_estimator_ = best.fit(X, y)
-                self.head_ = best.head_
+                if hasattr(best, "head_"):
+                    self.head_ = best.head_
         return self
+
+    def predict(self, X: Any) -> npt.NDArray[Any]:
+        """Predict with the best estimator."""
+        return self._best().predict(X)
+
+    def predict_proba(self, X: Any) -> npt.NDArray[Any]:
+        """Return the class probabilities of the best estimator."""
+        return self._best().predict_proba(X)
+
+    def decision_function(self, X: Any) -> npt.NDArray[Any]:
+        """Return the logits of the best estimator."""
+        return self._best().decision_function(X)
 
     def save_classifier(self, path: str | os.PathLike[str]) -> None:
         """Write the best estimator, as its own `save_classifier` does."""
+        self._best().save_classifier(path)
+
+    def _best(self) -> Any:
         check_is_fitted(self, "best_estimator_")
-        self.best_estimator_.save_classifier(path)
+        return self.best_estimator_
 
     def _seeded(self, seed: int) -> Any:
         estimator = clone(self.estimator)
@@ -174,54 +201,12 @@ class SimulatedTailSearch(MetaEstimatorMixin, HeadClassifier):
             estimator.set_params(random_state=seed)
         return estimator
 
-    def _trained_base(self) -> bool:
-        return isinstance(getattr(self.estimator, "base", None), nn.Module)
-
-    def _is_optimistic(self) -> bool:
-        return self._trained_base() and not _can_drop_rows(self.estimator)
-
-    def _warn_if_optimistic(self) -> None:
-        if self._is_optimistic():
-            warnings.warn(
-                f"{type(self.estimator).__name__} has a trained head as base, which "
-                "may have learned from the examples held back: the scores are "
-                "optimistic. Pass an unfitted base, which is fitted on the cut data.",
-                stacklevel=3,
-            )
-
-    def _recalls(
-        self,
-        estimator: Any,
-        candidates: list[dict[str, Any]],
-        features: Tensor,
-        positions: Tensor,
-        tail: SimulatedTail,
-    ) -> Tensor:
-        """Return every candidate's recall of every class, NaN where not scored."""
-        labels = self.classes_[positions.numpy()]
-        kept, held = (m.to(features.device) for m in (tail.kept, tail.held_back))
-        data = (features[kept], labels[tail.kept.numpy()])
-        held_features = features[held]
-        if self._trained_base():
-            known = tail.class_counts > 0
-            if _can_drop_rows(estimator):
-                known &= ~tail.cut
-            base = _with_rows(estimator.base, self.classes_, features, known)
-            estimator = clone(estimator).set_params(base=base)
-        predicted = torch.empty(len(candidates), len(held_features), dtype=torch.int64)
-        for rows, fixed, free in _groups(candidates, estimator):
-            trial = clone(estimator).set_params(**fixed, **free[0]).fit(*data)
-            found = _predict(trial, held_features, free)
-            where = torch.from_numpy(positions_of(trial.classes_, self.classes_))
-            predicted[rows] = where[found]
-        held_positions = positions[tail.held_back]
-        return mean_recalls(predicted, held_positions, len(self.classes_))
-
     def _record(
         self,
         candidates: list[dict[str, Any]],
         tails: list[SimulatedTail],
         recalls: list[Tensor],
+        optimistic: bool,
     ) -> None:
         counts = torch.from_numpy(self.class_counts_)
         pairs = list(zip(tails, recalls, strict=True))
@@ -252,7 +237,7 @@ class SimulatedTailSearch(MetaEstimatorMixin, HeadClassifier):
             data=self._described(tails),
             n_samples=sum(int(tail.held_back.sum()) for tail in tails),
             missing_classes=self.classes_[~scored],
-            optimistic=self._is_optimistic(),
+            optimistic=optimistic,
         )
 
     def _described(self, tails: list[SimulatedTail]) -> str:
@@ -260,51 +245,9 @@ class SimulatedTailSearch(MetaEstimatorMixin, HeadClassifier):
             f"{len(tails)} simulated tail(s) of {int(tails[0].cut.sum())} cut head "
             "class(es)"
         )
-        if self._trained_base():
+        if any(trained_base(self.estimator, c) for c in self.results_["params"]):
             text += "; the given head has seen what the other head classes hold back"
         return text
-
-
-def _can_drop_rows(estimator: Any) -> bool:
-    return bool(getattr(estimator, "_takes_untrained_classes", False))
-
-
-def _with_rows(
-    base: Any, classes: npt.NDArray[Any], features: Tensor, rows: Tensor
-) -> Head:
-    """Return the trained head with the rows of these classes alone."""
-    head = LinearHead(base.weight, base.bias) if isinstance(base, nn.Linear) else base
-    head = aligned_head(head, classes, features.shape[1], features.device)
-    return head.select(rows.nonzero().flatten(), classes[rows.numpy()])
-
-
-def _groups(
-    candidates: list[dict[str, Any]], estimator: Any
-) -> list[tuple[list[int], dict[str, Any], list[dict[str, Any]]]]:
-    """Group candidates that can share a fit: their rows, the fixed, the free part."""
-    adjustable: frozenset[str] = getattr(estimator, "_adjustable", frozenset())
-    groups: dict[str, tuple[list[int], dict[str, Any], list[dict[str, Any]]]] = {}
-    for row, candidate in enumerate(candidates):
-        free = {k: v for k, v in candidate.items() if k in adjustable and v != "auto"}
-        fixed = {k: v for k, v in candidate.items() if k not in free}
-        key = json.dumps([sorted(fixed), sorted(free)]) + repr(sorted(fixed.items()))
-        rows, _, frees = groups.setdefault(key, ([], fixed, []))
-        rows.append(row)
-        frees.append(free)
-    return list(groups.values())
-
-
-def _predict(
-    trial: Any,
-    features: Tensor,
-    candidates: Sequence[Mapping[str, Any]],
-) -> Tensor:
-    """Return positions in the trial's classes, [n_candidates, n_samples]."""
-    if isinstance(trial, HeadClassifier):
-        return trial._predict_candidates(features, candidates)
-    labels = np.asarray(trial.predict(features.numpy()))
-    predicted = positions_of(labels, np.asarray(trial.classes_))
-    return torch.from_numpy(predicted)[None]
 
 
 def _mean(recalls: list[Tensor]) -> npt.NDArray[np.float64]:

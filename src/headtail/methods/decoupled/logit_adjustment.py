@@ -71,6 +71,8 @@ class LogitAdjustedClassifier(AdjustedClassifier):
         **AdjustedClassifier._parameter_constraints,
         "target_prior": ["array-like", torch.Tensor, None],
     }
+    # What has a value for each class is None where a search leaves classes out.
+    _per_class: ClassVar[tuple[str, ...]] = ("target_prior",)
     _grid: ClassVar[tuple[float, ...]] = tuple(i / 10 for i in range(31))
 
     def __init__(

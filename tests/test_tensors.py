@@ -153,4 +153,5 @@ def test_fingerprint_takes_read_only_and_text_arrays_and_is_always_the_same():
     array.flags.writeable = False
     assert fingerprint(array) == fingerprint(np.arange(6))
     assert fingerprint(np.array(["a", "b"])) != fingerprint(np.array(["b", "a"]))
+    assert fingerprint(array) != fingerprint(array.view(np.float64))
     assert len(fingerprint(array)) == 16

@@ -132,7 +132,11 @@ def test_a_trained_head_without_validation_is_optimistic(kind):
     assert len(w) == 1
     assert w[0].filename == __file__
     assert clf.selection_.optimistic is True
-    # With data of its own nothing is optimistic, and no warning comes.
+
+
+@BOTH
+def test_a_trained_head_with_data_of_its_own_is_not_optimistic(kind):
+    head = LinearHead(torch.eye(4, 6).double(), torch.zeros(4), classes=NAMES)
     clf = kind(head, tau="auto", random_state=0).fit(*TRAIN, validation=HELD)
     assert clf.selection_.optimistic is False
 

@@ -7,15 +7,15 @@ from sklearn.metrics import recall_score
 
 from headtail.selection import search as search_module
 
-COUNTS = [90, 70, 50, 40, 24, 5]
+COUNTS = [90, 70, 50, 40, 24, 6, 5, 4]
 
 
 @pytest.fixture
 def data():
-    """Six overlapping classes, the last one a tail of 5; every row is its own."""
+    """Eight overlapping classes, the last three a tail; every row is its own."""
     rng = np.random.default_rng(0)
-    y = np.repeat(np.arange(6), COUNTS)
-    X = 1.2 * rng.normal(size=(6, 8))[y] + rng.normal(size=(len(y), 8))
+    y = np.repeat(np.arange(8), COUNTS)
+    X = 1.2 * rng.normal(size=(8, 8))[y] + rng.normal(size=(len(y), 8))
     return X, y
 
 

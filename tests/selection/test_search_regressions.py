@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
@@ -18,6 +19,7 @@ from headtail import (
     LogitAdjustedClassifier,
     NearestClassMeanClassifier,
     SimulatedTailSearch,
+    TauNormalizedClassifier,
 )
 
 MEANS = NearestClassMeanClassifier()
@@ -122,10 +124,9 @@ def test_donors_may_be_an_array(data):
 
 
 def test_candidates_that_are_printed_alike_are_fitted_apart(data):
-    priors = [
-        [0.01, 0.95, 0.01, 0.01, 0.01, 0.01],
-        [0.01, 0.01, 0.95, 0.01, 0.01, 0.01],
-    ]
+    head = data[1] < 5  # without a real tail all trials have the same classes
+    data = data[0][head], data[1][head]
+    priors = [[0.01, 0.96, 0.01, 0.01, 0.01], [0.01, 0.01, 0.96, 0.01, 0.01]]
     priors = [np.array(prior) for prior in priors]
     alone = [
         search(GaussianNB(), {"priors": [prior]}, refit=False).fit(*data).best_score_
@@ -139,9 +140,19 @@ def test_candidates_that_are_printed_alike_are_fitted_apart(data):
     np.testing.assert_array_equal(found.results_["score"], alone)
 
 
+def test_shares_of_all_classes_do_not_hinder_a_trial_that_lacks_some(data):
+    prior = np.arange(1, 9) / 36
+    found = search(clone(LOGITS).set_params(target_prior=prior), {"tau": [0.5, 1.0]})
+    plain = search(LOGITS, {"tau": [0.5, 1.0]})
+    scores = [one.fit(*data).results_["score"] for one in (found, plain)]
+    np.testing.assert_array_equal(*scores)
+    assert found.best_estimator_.target_prior is not None
+    assert (found.predict_proba(data[0]) != plain.predict_proba(data[0])).any()
+
+
 def heads():
     generator = torch.Generator().manual_seed(0)
-    return [LinearHead(torch.randn(6, 8, generator=generator)) for _ in range(2)]
+    return [LinearHead(torch.randn(8, 8, generator=generator)) for _ in range(2)]
 
 
 def test_trained_heads_in_the_grid_are_candidates_of_their_own(data):
@@ -157,7 +168,26 @@ def test_trained_heads_in_the_grid_are_candidates_of_their_own(data):
     np.testing.assert_array_equal(found.results_["score"], expected)
 
 
-def test_trained_heads_in_the_grid_are_optimistic_too(data):
+TRAINED = heads()[0]
+
+
+@pytest.mark.parametrize(
+    ("estimator", "grid"),
+    [
+        (LOGITS, {"base": [TRAINED]}),
+        (LOGITS, [{"tau": [1.0]}, {"base": [TRAINED]}]),
+        (LogitAdjustedClassifier(TauNormalizedClassifier(TRAINED, tau=1.0)), {}),
+        (
+            LogitAdjustedClassifier(TauNormalizedClassifier(tau=1.0)),
+            {"base__base": [TRAINED]},
+        ),
+    ],
+    ids=["grid", "listed", "nested", "nested-grid"],
+)
+def test_a_trained_head_is_warned_about_wherever_it_stands(estimator, grid):
+    rng = np.random.default_rng(0)
+    y = np.repeat(np.arange(8), 60)
+    X = rng.normal(size=(8, 8))[y] + rng.normal(size=(480, 8))
     with pytest.warns(UserWarning, match="the scores are optimistic"):
-        found = search(LOGITS, {"base": heads()}, refit=False).fit(*data)
+        found = search(estimator, grid, refit=False).fit(X, y)
     assert found.selection_.optimistic

@@ -13,7 +13,7 @@ from headtail import (
     SimulatedTailSearch,
     TauNormalizedClassifier,
 )
-from headtail.selection import search as search_module
+from headtail.selection import trials
 
 OPTIMISTIC = "trained head as base, which may have learned .* the scores are optimistic"
 LEAK = {"donors": ["prototypes", "no-transfer"]}
@@ -27,8 +27,8 @@ def search(estimator, grid, **options):
 def many_features():
     """Fewer examples than features: what is trained on is known by heart."""
     rng = np.random.default_rng(0)
-    y = np.repeat(np.arange(6), [60, 50, 40, 30, 5, 5])
-    X = 0.25 * rng.normal(size=(6, 300))[y] + rng.normal(size=(len(y), 300))
+    y = np.repeat(np.arange(7), [60, 50, 40, 30, 5, 5, 5])
+    X = 0.25 * rng.normal(size=(7, 300))[y] + rng.normal(size=(len(y), 300))
     return X.astype(np.float32), y
 
 
@@ -48,7 +48,7 @@ def rough_head():
 
 
 def test_a_head_that_knows_what_is_held_back_is_left_uncorrected(many_features):
-    base = LinearClassifier(epochs=5, learning_rate=1.0, random_state=0)
+    base = LinearClassifier(epochs=5, learning_rate=0.1, random_state=0)
     leaked = LinearClassifier(**base.get_params()).fit(*many_features).head_
     grid = {"tau": [0.0, 0.5, 1.0, 2.0]}
     options = {"shots": (4,), "n_repeats": 2}
@@ -61,16 +61,16 @@ def test_a_head_that_knows_what_is_held_back_is_left_uncorrected(many_features):
     assert fooled.selection_.optimistic
     assert not honest.selection_.optimistic
     assert fooled.best_score_ > honest.best_score_ + 0.1
-    assert honest.best_params_ == {"tau": 2.0}
+    assert honest.best_params_ == {"tau": 1.0}
     assert fooled.best_params_ == {"tau": 0.0}
 
 
 @pytest.mark.parametrize("cls", [LogitAdjustedClassifier, TauNormalizedClassifier])
 @pytest.mark.parametrize("kind", ["head", "layer"])
 def test_a_trained_base_is_warned_about(cls, kind, data):
-    base = torch.nn.Linear(8, 6, dtype=torch.float64)
+    base = torch.nn.Linear(8, 8, dtype=torch.float64)
     if kind == "head":
-        base = LinearHead(base.weight, base.bias, classes=list(range(6)))
+        base = LinearHead(base.weight, base.bias, classes=list(range(8)))
     with pytest.warns(UserWarning, match=OPTIMISTIC):
         found = search(cls(base), {"tau": [0.0, 1.0]}).fit(*data)
     assert found.selection_.optimistic
@@ -81,11 +81,16 @@ def cosine_search(base, **options):
     return search(CompositionalClassifier(base), LEAK, **options)
 
 
-def test_rows_of_cut_classes_would_change_the_choice(rough_head, monkeypatch):
+def test_rows_of_cut_classes_would_change_the_choice(rough_head, monkeypatch, tails):
     X, y, weight = rough_head
     head = CosineHead(weight, classes=list(range(16)))
     honest = cosine_search(head).fit(X, y)
-    monkeypatch.setattr(search_module, "_without_rows", lambda base, *_: base)
+    real = trials._with_rows
+
+    def with_cut_rows(base, classes, kept):
+        return real(base, classes, kept | tails[-1].cut.numpy())
+
+    monkeypatch.setattr(trials, "_with_rows", with_cut_rows)
     fooled = cosine_search(head).fit(X, y)
     assert honest.best_params_ == {"donors": "prototypes"}
     assert fooled.best_params_ == {"donors": "no-transfer"}
@@ -117,7 +122,8 @@ def test_fits_get_the_rows_of_uncut_classes_and_the_last_all(rough_head, bases, 
     cosine_search(head).fit(X, names[y])
     assert len(bases) == len(tails) + 1
     for base, tail in zip(bases, tails, strict=False):
-        left = names[~tail.cut.numpy()]
+        left = names[(~tail.cut & (tail.class_counts > 0)).numpy()]
+        assert len(left) == 16 - 4 - 4  # four are cut, four of the real tail left out
         assert sorted(base.classes) == left.tolist()
         rows = [int(np.flatnonzero(names == label)[0]) for label in base.classes]
         assert base.weight.equal(weight[rows])
@@ -151,7 +157,7 @@ def test_a_last_layer_is_searched_as_the_head_it_makes(rough_head, bases):
     same = cosine_search(head).fit(X, y)
     np.testing.assert_array_equal(found.results_["score"], same.results_["score"])
     np.testing.assert_array_equal(found.predict(X), same.predict(X))
-    assert {len(base.classes) for base in bases[:3]} == {12}
+    assert {len(base.classes) for base in bases[:3]} == {8}
     assert not found.selection_.optimistic
     assert all(v.equal(before[k]) for k, v in layer.state_dict().items())
 
@@ -161,3 +167,11 @@ def test_a_head_without_rows_for_some_classes_can_be_searched(rough_head):
     head = CosineHead(weight[:15], classes=list(range(15)))
     CompositionalClassifier(head).fit(X, y)  # takes it, so the search should
     assert cosine_search(head).fit(X, y).best_params_ == {"donors": "prototypes"}
+
+
+@pytest.mark.parametrize("n_rows", [12, 15])
+def test_a_head_of_another_size_is_refused_with_the_reason(n_rows, rough_head):
+    X, y, weight = rough_head  # 16 classes, of which a trial has 12
+    message = f"has {n_rows} rows, y has 16 distinct labels"
+    with pytest.raises(ValueError, match=message):
+        cosine_search(CosineHead(weight[:n_rows]), refit=False).fit(X, y)

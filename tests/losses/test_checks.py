@@ -75,7 +75,7 @@ def test_weights_are_an_independent_float64_copy():
     ],
 )
 def test_bad_weights_are_refused(weight, came):
-    message = f"class_weights must be finite and not negative, one per class; {came}"
+    message = f"weight must be finite and not negative, one per class; {came}"
     with pytest.raises(ValueError, match=message):
         checked_class_weights(weight)
 

@@ -59,7 +59,7 @@ def test_inverse_frequency_weighs_every_class_alike(counts):
 
 
 def test_weight_is_refused_where_it_does_not_fit():
-    with pytest.raises(ValueError, match=r"class_weights must .* have \[-1\.0\]"):
+    with pytest.raises(ValueError, match=r"weight must .* have \[-1\.0\]"):
         CrossEntropyLoss(weight=[-1.0, 1.0])
     loss = CrossEntropyLoss(weight=[1.0, 2.0, 3.0])
     with pytest.raises(ValueError, match=r"one column per class \(3\); got 4"):

@@ -56,7 +56,8 @@ def fit(
     )
     if getattr(classifier, "selection_", None) is not None:
         selection = classifier.selection_
-        note(f"Chosen on {selection.data}: {dict(selection.best)}.")
+        seen = ", which the given head may have seen" if selection.optimistic else ""
+        note(f"Chosen on {selection.data}{seen}: {dict(selection.best)}.")
     missing = set(range(len(data.class_names or ()))) - set(data.targets.tolist())
     if missing and data.class_names is not None:
         names = [data.class_names[label] for label in sorted(missing)]

@@ -66,7 +66,7 @@ def checked_class_weights(
 
     They must be finite, not negative and not all 0, and `n_classes` many if given.
     """
-    must = "class_weights must be finite and not negative, one per class"
+    must = "weight must be finite and not negative, one per class"
     weights = as_tensor(weight).to(torch.float64, copy=True)
     if weights.ndim != 1 or len(weights) != (n_classes or len(weights)):
         wanted = "" if n_classes is None else f" ({n_classes})"

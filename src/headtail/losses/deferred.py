@@ -49,6 +49,7 @@ class DeferredReweightingLoss(Loss):
         check_between("start", start, 0, 1, closed="right")
         self.before, self.after = before, after
         self.start = start
+        self.fixed_scale = before.fixed_scale
         self._switched = False
 
     @property

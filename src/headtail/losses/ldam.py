@@ -66,6 +66,7 @@ class LDAMLoss(Loss):
         check_between("max_margin", max_margin, 0)
         check_between("scale", scale, 0, closed="neither")
         self.max_margin, self.scale = max_margin, scale
+        self.fixed_scale = float(scale)
         counts = checked_class_counts(class_counts)
         margins = max_margin * (counts.min() / counts) ** 0.25
         self.register_buffer("margins", margins)

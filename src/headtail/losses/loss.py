@@ -20,6 +20,9 @@ class Loss(nn.Module):
     in float64 buffers and is cast to the dtype of the logits.
     """
 
+    # The scale of the cosine head whose logits the loss wants, if that matters.
+    fixed_scale: float | None = None
+
     @abstractmethod
     def forward(
         self,

@@ -1,6 +1,6 @@
 """The `base` of a meta-estimator: an estimator to fit, or a head that is trained."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from torch import Tensor, nn
 
 from headtail.heads import CosineHead, Head, LinearHead
@@ -22,7 +22,9 @@ __all__ = [
     "base_classifier",
     "fit_base",
     "fitted_base",
+    "has_trained_head",
     "shared_bases",
+    "trained_heads",
     "trained_rows",
 ]
 
@@ -34,7 +36,8 @@ _SHARED: ContextVar[dict[Any, Head] | None] = ContextVar("shared", default=None)
 def shared_bases() -> Iterator[None]:
     """Fit equal bases on equal data once, for as long as the context lasts.
 
-    Bases are equal if class, parameters and seed are; without a seed each is its own.
+    Bases are equal if class, parameters and seed are. One without a seed, or with
+    parameters other than plain values and such bases, is fitted on its own.
     """
     token = _SHARED.set({})
     try:
@@ -46,15 +49,47 @@ def shared_bases() -> Iterator[None]:
 def fit_base(base: Any, X: Any, y: Any) -> Head:
     """Fit an estimator of `base_classifier` and return its head."""
     shared = _SHARED.get()
-    settings = base.get_params()
-    if shared is None or settings.get("random_state", 0) is None:
+    settings = base.get_params(deep=False)
+    seeded = isinstance(settings.get("random_state", 0), int | np.integer)
+    if shared is None or not seeded or not _is_plain(base):
         head: Head = base.fit(X, y).head_
         return head
-    data = [_array(X), _array(y)]
-    key = (type(base), repr(sorted(settings.items())), fingerprint(*data))
+    # Of plain values the text tells all; scikit-learn would leave out the defaults.
+    key = (_text_of(base), fingerprint(_array(X), _array(y)))
     if key not in shared:
         shared[key] = base.fit(X, y).head_
     return shared[key]
+
+
+def has_trained_head(estimator: Any) -> bool:
+    """Tell whether a head that is trained already stands anywhere in an estimator."""
+    return bool(trained_heads(estimator))
+
+
+def trained_heads(estimator: Any) -> dict[str, nn.Module]:
+    """Return the trained heads in an estimator, by the names of their parameters."""
+    parameters = estimator.get_params(deep=True)
+    return {k: v for k, v in parameters.items() if isinstance(v, nn.Module)}
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, BaseEstimator):
+        return all(_is_plain(v) for v in value.get_params(deep=False).values())
+    if isinstance(value, Mapping):
+        return all(_is_plain(v) for v in value.values())
+    if isinstance(value, list | tuple):
+        return all(_is_plain(v) for v in value)
+    return value is None or isinstance(value, bool | int | float | str | torch.device)
+
+
+def _text_of(value: Any) -> str:
+    if isinstance(value, BaseEstimator):
+        inner = sorted(value.get_params(deep=False).items())
+        parts = ", ".join(f"{name}={_text_of(v)}" for name, v in inner)
+        return f"{type(value).__module__}.{type(value).__qualname__}({parts})"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_text_of(v) for v in value)}]"
+    return repr(value)
 
 
 def base_classifier(base: Any, default: HeadClassifier, **settings: Any) -> Any:

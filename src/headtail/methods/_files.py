@@ -23,6 +23,20 @@ __all__ = ["build_classifier", "save_classifier"]
 
 _COMMON = ("classes_", "class_counts_", "n_features_in_", "head_")
 _OPTIONAL = ("class_names_", "feature_names_in_")
+# What every fitted attribute is, wherever an estimator has it.
+_KINDS: dict[str, Any] = {
+    "classes_": np.ndarray,
+    "class_counts_": np.ndarray,
+    "n_features_in_": int,
+    "head_": Head,
+    "base_head_": Head,
+    "statistics_": ClassStatistics,
+    "trained_counts_": np.ndarray,
+    "scales_": np.ndarray,
+    "donors_": tuple,
+    "tau_": float,
+    "selection_": Selection | None,
+}
 _STATISTICS = ("class_counts", "zero_counts", "sums", "unit_sums")
 
 
@@ -66,9 +80,22 @@ def build_classifier(
         )
     for name, encoded in fitted.items():
         setattr(estimator, name, _decode(encoded, name, tensors, estimators))
+    _check_types(estimator)
     _check_fit(estimator)
     _check_sizes(estimator)
     return estimator
+
+
+def _check_types(estimator: Any) -> None:
+    """Refuse fitted attributes that are not what they are called."""
+    for name, kinds in _KINDS.items():
+        value = getattr(estimator, name, None)
+        if name in (*_COMMON, *estimator._saved) and not isinstance(value, kinds):
+            raise ValueError(f"{name} must not be of type {type(value).__name__}")
+    if "base_head_" in estimator._saved:
+        labels = estimator.base_head_.classes
+        if labels is None or labels.tolist() != estimator.classes_.tolist():
+            raise ValueError("classes_ must be those of the base head")
 
 
 def _check_fit(estimator: Any) -> None:
@@ -131,12 +158,14 @@ def _encode(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
     if isinstance(value, ClassStatistics):
         tensors |= {f"{name}.{key}": getattr(value, key) for key in _STATISTICS}
         return {"kind": "statistics"}
+    if isinstance(value, Tensor):
+        value = value.detach().cpu().numpy()
     if isinstance(value, np.ndarray) and value.dtype.kind in "UO":
         return {"kind": "labels", **encode_labels(value)}
     if isinstance(value, np.ndarray):
         tensors[name] = torch.from_numpy(value.copy())
         return {"kind": "array"}
-    if isinstance(value, BaseEstimator):
+    if isinstance(value, BaseEstimator) and ".methods." in type(value).__module__:
         parameters = {
             key: _encode(inner, f"{name}.{key}", tensors)
             for key, inner in value.get_params(deep=False).items()
@@ -147,7 +176,7 @@ def _encode(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
             "parameters": parameters,
         }
     raise TypeError(
-        f"{name} must be a number, text, sequence, head or estimator of headtail to be "
+        f"{name} must be a number, text, sequence, head or method of headtail to be "
         f"saved; got {type(value).__name__}. Set it to such a value before saving."
     )
 
@@ -204,11 +233,20 @@ def _decode(
 def _build_selection(fields: dict[str, Any]) -> Selection:
     selection = Selection(**fields)
     scores = selection.scores
-    whole = isinstance(scores, np.ndarray) and scores.shape == (
-        len(selection.candidates),
+    best, count = selection.best_index, selection.n_samples
+    typed = (
+        isinstance(selection.candidates, tuple)
+        and all(isinstance(candidate, Mapping) for candidate in selection.candidates)
+        and isinstance(scores, np.ndarray)
+        and isinstance(selection.missing_classes, np.ndarray)
+        and isinstance(selection.data, str)
+        and isinstance(selection.optimistic, bool)
+        and type(best) is type(count) is int
     )
-    if not whole or selection.best_index not in range(len(scores)):
+    if not typed or scores.shape != (len(selection.candidates),):
         raise ValueError("the selection must have a score for every candidate")
+    if best not in range(len(scores)):
+        raise ValueError("the selection must have chosen one of its candidates")
     return selection
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 __all__ = ["Selection", "mean_recalls"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Selection:
     """What was chosen, and on which data.
 
@@ -22,7 +22,8 @@ class Selection:
     candidates
         The parameters that were tried, one mapping each.
     scores
-        Mean recall over the classes of the held-out data, for every candidate.
+        Every candidate's mean recall over the classes of the held-out data; of a
+        simulated tail, with the shot groups weighted as in the real data.
     best_index
         Position of the chosen candidate: the first of those with the best score.
     data
@@ -32,7 +33,7 @@ class Selection:
     missing_classes
         Labels of the classes without a held-out example: no score speaks for them.
     optimistic
-        Whether the trained head may have seen the held-out examples.
+        Whether a trained head may have seen held-out examples.
     """
 
     candidates: tuple[Mapping[str, Any], ...]
@@ -42,6 +43,17 @@ class Selection:
     n_samples: int
     missing_classes: npt.NDArray[Any]
     optimistic: bool
+
+    def facts(self) -> dict[str, Any]:
+        """Return what was chosen, and on what, for a record."""
+        return {
+            "best": dict(self.best),
+            "score": float(self.scores[self.best_index]),
+            "data": self.data,
+            "n_samples": self.n_samples,
+            "missing_classes": self.missing_classes.tolist(),
+            "optimistic": self.optimistic,
+        }
 
     @property
     def best(self) -> Mapping[str, Any]:

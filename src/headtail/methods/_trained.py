@@ -14,7 +14,7 @@ from headtail.losses import Loss, build_loss
 from headtail.methods._constraints import Interval, StrOptions
 from headtail.methods._estimator import HeadClassifier, check_finite, computing_dtype
 from headtail.methods._training import Optimizer, train
-from headtail.samplers import Sampling
+from headtail.samplers import Sampling, epoch_size
 
 __all__ = ["TRAINING_CONSTRAINTS", "TrainedClassifier"]
 
@@ -83,7 +83,8 @@ class TrainedClassifier(HeadClassifier):
         loss: Loss | None = None,
         after_step: Callable[[], None] | None = None,
     ) -> None:
-        smaller = math.ceil(len(positions) / _LEAST_STEPS_PER_EPOCH)
+        shown = epoch_size(positions, self.sampling)
+        smaller = math.ceil(shown / _LEAST_STEPS_PER_EPOCH)
         loss = self._build_loss() if loss is None else loss
         train(
             logits,

@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from sklearn.base import clone
 from sklearn.utils import check_random_state
-from torch import Tensor, nn
+from torch import Tensor
 
 from headtail.labels import positions_of
-from headtail.methods._estimator import HeadClassifier
+from headtail.methods._base_head import has_trained_head
+from headtail.methods._estimator import HeadClassifier, check_finite
 from headtail.methods._selection import Selection, mean_recalls
 from headtail.samplers import hold_out
 from headtail.tensors import shown
@@ -34,7 +35,7 @@ def select_on_validation(
     was trained before may have seen that part, so the record says optimistic.
     """
     trial = clone(estimator).set_params(**{name: grid[0]})
-    trained = isinstance(estimator.base, nn.Module)
+    trained = has_trained_head(estimator)
     labels = estimator.classes_
     if validation is None:
         seed = int(check_random_state(estimator.random_state).randint(2**31 - 1))
@@ -59,7 +60,7 @@ def select_on_validation(
         warnings.warn(
             f"{name}='auto' holds out training data that the given head may have been "
             "trained on: the choice is optimistic. Pass validation=(X, y) to fit.",
-            stacklevel=4,
+            stacklevel=3,
         )
     candidates = tuple({name: value} for value in grid)
     predicted = trial._predict_candidates(held_features, candidates)
@@ -88,6 +89,10 @@ def _open_validation(
             f"{type(validation).__name__}. Pass features and labels."
         )
     features, y = estimator._open_labelled(*validation, reset=False)
+    try:
+        check_finite(features)
+    except ValueError as error:
+        raise ValueError(f"In the validation data: {error}") from error
     classes = estimator.classes_
     positions = positions_of(np.asarray(y), classes)
     if (positions < 0).any():
@@ -101,6 +106,6 @@ def _open_validation(
         warnings.warn(
             f"The validation data lack {len(missing)} of {len(classes)} classes "
             f"({shown(classes[missing])}); the choice rests on the other classes.",
-            stacklevel=5,
+            stacklevel=4,
         )
     return features, torch.from_numpy(positions)

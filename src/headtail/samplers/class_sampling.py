@@ -79,8 +79,8 @@ def draw_epochs(
     mixes two of them, (1 - e)·instance + e·class with e from 0 in the first to 1 in
     the last epoch. ``"class-aware"`` is `draw_class_aware`, one cycle through all
     epochs. ``"over"`` brings every class to the size of the largest: its examples
-    come as often as is needed, none twice more than another. ``"under"`` caps every
-    class at the median class size, with other examples in every epoch.
+    come as often as is needed, none more than once more than another. ``"under"`` caps
+    every class at the median class size, with other examples in every epoch.
 
     References
     ----------

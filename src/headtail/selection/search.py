@@ -15,6 +15,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from headtail.methods._base_head import has_trained_head
 from headtail.methods._constraints import Interval
 from headtail.methods._estimator import HeadClassifier, check_finite
 from headtail.methods._selection import Selection
@@ -23,7 +24,7 @@ from headtail.selection.simulated_tails import (
     cut_head_classes,
     weighted_recall,
 )
-from headtail.selection.trials import candidate_recalls, is_optimistic, trained_base
+from headtail.selection.trials import candidate_recalls, keeps_leaked_rows
 
 __all__ = ["SimulatedTailSearch"]
 
@@ -54,7 +55,7 @@ class SimulatedTailSearch(MetaEstimatorMixin, HeadClassifier):
     n_repeats : int
         Simulated tails to average over.
     max_held_back : int
-        Examples to score on, at most, in each.
+        Examples to score on, at most, in each; of every scored class there is one.
     refit : bool
         Whether the best candidate is fitted on all data; without it there is nothing
         to predict with.
@@ -143,8 +144,12 @@ class SimulatedTailSearch(MetaEstimatorMixin, HeadClassifier):
             seed = int(check_random_state(self.random_state).randint(2**31 - 1))
             estimator = self._seeded(seed)
             generator = torch.Generator().manual_seed(seed)
-            optimistic = any(is_optimistic(estimator, c) for c in candidates)
-            if optimistic:
+            tried = [clone(estimator).set_params(**c) for c in candidates]
+            for one in tried:
+                if isinstance(one, HeadClassifier):
+                    one._validate_params()
+            optimistic = any(has_trained_head(one) for one in tried)
+            if any(keeps_leaked_rows(one) for one in tried):
                 warnings.warn(
                     f"{type(estimator).__name__} has a trained head as base, which may "
                     "have learned from the examples held back: the scores are "
@@ -234,20 +239,18 @@ class SimulatedTailSearch(MetaEstimatorMixin, HeadClassifier):
             candidates=tuple(candidates),
             scores=mean,
             best_index=best,
-            data=self._described(tails),
+            data=_described(tails, optimistic),
             n_samples=sum(int(tail.held_back.sum()) for tail in tails),
             missing_classes=self.classes_[~scored],
             optimistic=optimistic,
         )
 
-    def _described(self, tails: list[SimulatedTail]) -> str:
-        text = (
-            f"{len(tails)} simulated tail(s) of {int(tails[0].cut.sum())} cut head "
-            "class(es)"
-        )
-        if any(trained_base(self.estimator, c) for c in self.results_["params"]):
-            text += "; the given head has seen what the other head classes hold back"
-        return text
+
+def _described(tails: list[SimulatedTail], optimistic: bool) -> str:
+    text = f"{len(tails)} simulated tail(s) of {int(tails[0].cut.sum())} cut class(es)"
+    if optimistic:
+        text += "; a given head has seen what the other head classes hold back"
+    return text
 
 
 def _mean(recalls: list[Tensor]) -> npt.NDArray[np.float64]:

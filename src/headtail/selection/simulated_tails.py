@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ class SimulatedTail:
     kept
         The examples to fit on.
     held_back
-        The examples to score on: at most `max_held_back`.
+        The examples to score on.
     cut
         The head classes that were cut.
     class_counts
@@ -68,12 +69,16 @@ def cut_head_classes(
     held_fraction
         Share of each uncut head class that is held back.
     max_held_back
-        Above this many, the same number at most of every class.
+        Above this many, the same number at most of every class; one at least.
     """
     counts = torch.bincount(labels)
-    shots = _default_shots(counts) if shots is None else sorted(set(shots))
-    if not shots or shots[0] < 1:
-        raise ValueError(f"shots must be at least 1 each; got {shown(shots)}.")
+    shots = _default_shots(counts) if shots is None else list(shots)
+    whole = all(isinstance(k, Integral) for k in shots)
+    if not shots or not whole or min(shots) < 1:
+        raise ValueError(
+            f"shots must be integers of at least 1; got {shown(list(shots))}."
+        )
+    shots = sorted(set(shots))
     head = counts >= 20
     if head.sum() < 2:
         head = counts > 0

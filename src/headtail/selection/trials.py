@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from headtail.heads import Head, LinearHead
 from headtail.labels import positions_of
+from headtail.methods._base_head import trained_heads
 from headtail.methods._estimator import HeadClassifier
 from headtail.methods._selection import mean_recalls
 from headtail.selection.simulated_tails import SimulatedTail
 
-__all__ = ["candidate_recalls", "is_optimistic", "trained_base"]
+__all__ = ["candidate_recalls", "keeps_leaked_rows"]
 
 Candidate = dict[str, Any]
 
@@ -35,26 +36,27 @@ def candidate_recalls(
     predicted = torch.empty(len(candidates), len(held_features), dtype=torch.int64)
     for rows, fixed, free in _groups(candidates, estimator):
         trial = clone(estimator).set_params(**fixed, **free[0])
-        _fit_to_tail(trial, tail, classes, data)
-        found = _predict(trial, held_features, free)
+        try:
+            _fit_to_tail(trial, tail, classes, data)
+            found = _predict(trial, held_features, free)
+        except ValueError as error:
+            raise ValueError(
+                f"{error} This is about a simulated tail, where cut classes keep a few "
+                "examples and the other head classes all but those held back."
+            ) from error
         where = torch.from_numpy(positions_of(trial.classes_, classes))
         predicted[rows] = where[found]
     return mean_recalls(predicted, positions[tail.held_back], len(classes))
 
 
-def trained_base(estimator: Any, candidate: Mapping[str, Any]) -> bool:
-    """Tell whether a candidate builds on a head that is trained already."""
-    base = candidate.get("base", getattr(estimator, "base", None))
-    return isinstance(base, nn.Module)
+def keeps_leaked_rows(estimator: Any) -> bool:
+    """Tell whether a trained head in the estimator keeps the rows of cut classes."""
+    return any(not _drops_cut(estimator, name) for name in trained_heads(estimator))
 
 
-def is_optimistic(estimator: Any, candidate: Mapping[str, Any]) -> bool:
-    """Tell whether a trained head keeps the rows of classes that are cut."""
-    return trained_base(estimator, candidate) and not _can_drop_rows(estimator)
-
-
-def _can_drop_rows(estimator: Any) -> bool:
-    return bool(getattr(estimator, "_takes_untrained_classes", False))
+def _drops_cut(estimator: Any, name: str) -> bool:
+    takes = getattr(estimator, "_takes_untrained_classes", False)
+    return name == "base" and bool(takes)
 
 
 def _groups(
@@ -64,8 +66,6 @@ def _groups(
     adjustable: frozenset[str] = getattr(estimator, "_adjustable", frozenset())
     groups: dict[Any, tuple[list[int], Candidate, list[Candidate]]] = {}
     for row, candidate in enumerate(candidates):
-        if isinstance(estimator, HeadClassifier):
-            clone(estimator).set_params(**candidate)._validate_params()
         free: Candidate = {}
         fixed: Candidate = {}
         for name, value in candidate.items():
@@ -86,11 +86,11 @@ def _fit_to_tail(
     data: tuple[Tensor, npt.NDArray[Any]],
 ) -> None:
     """Fit a trial; a trained head loses the rows of classes that are left out."""
-    if trained_base(trial, {}):
+    for name, head in trained_heads(trial).items():
         kept = tail.class_counts > 0
-        if _can_drop_rows(trial):
+        if _drops_cut(trial, name):
             kept = kept & ~tail.cut
-        trial.set_params(base=_with_rows(trial.base, classes, kept.numpy()))
+        trial.set_params(**{name: _with_rows(head, classes, kept.numpy())})
     trial.set_params(**dict.fromkeys(getattr(trial, "_per_class", ())))
     if isinstance(trial, HeadClassifier):
         trial.fit(*data)

@@ -88,7 +88,7 @@ def compare(
     if train.class_names is not None:
         names = tuple(train.class_names[label] for label in classes)
     y_true = matched_labels(test, classes, names)
-    predictions, parameters = {}, {}
+    predictions, parameters, selections = {}, {}, {}
     with shared_bases():
         for name, estimator in methods.items():
             classifier = clone(estimator)
@@ -97,6 +97,9 @@ def compare(
             classifier.fit(train.features, train.targets)
             predictions[name] = classifier.predict_proba(test.features)
             parameters[name] = _parameters(classifier)
+            selection = getattr(classifier, "selection_", None)
+            if selection is not None:
+                selections[name] = {k: _plain(v) for k, v in selection.facts().items()}
     return compare_predictions(
         predictions,
         y_true,
@@ -108,6 +111,7 @@ def compare(
         seed=random_state,
         provenance={
             "methods": parameters,
+            "selections": selections,
             "random_state": random_state,
             "train": _facts(train),
             "test": _facts(test),

@@ -42,6 +42,12 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         facts["donors"] = ", ".join(str(member) for member in classifier.donors_)
         untrained = int((classifier.trained_counts_ == 0).sum())
         facts["classes_without_trained_weight"] = untrained
+    selection = getattr(classifier, "selection_", None)
+    if selection is not None:
+        chosen = selection.facts()
+        facts["chosen"] = ", ".join(f"{k} = {v}" for k, v in chosen["best"].items())
+        facts["chosen_on"] = chosen["data"]
+        facts["chosen_optimistically"] = chosen["optimistic"]
     if hasattr(classifier, "class_names_"):
         facts["class_names"] = _listed(classifier.class_names_)
     else:
@@ -50,15 +56,18 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _method_name(classifier: Any) -> str:
-    """Return the row that says most about the classifier and nothing untrue."""
+    """Return the row of the classifier's class and loss."""
     parameters = classifier.get_params(deep=False)
     rows = [
         row
         for row in METHODS
         if row.estimator is type(classifier)
-        and all(parameters[name] == value for name, value in row.parameters.items())
+        and row.parameters.get("loss", "cross-entropy")
+        == parameters.get("loss", "cross-entropy")
     ]
-    return max(rows, key=lambda row: len(row.parameters)).name
+    # Losses without a row of their own are those of the plain estimator.
+    plain = [row for row in METHODS if row.estimator is type(classifier)]
+    return (rows or plain)[0].name
 
 
 def _head(head: Head) -> dict[str, Any]:

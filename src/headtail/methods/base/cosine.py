@@ -114,7 +114,7 @@ class CosineClassifier(TrainedClassifier):
         start = torch.randn(len(self.classes_), features.shape[1], generator=generator)
         weight = self._leaf(unit(start), features)
         loss = self._build_loss()
-        fixed = getattr(getattr(loss, "before", loss), "scale", None)
+        fixed = loss.fixed_scale
         first = float(self.scale if fixed is None else fixed)
         scale = self._leaf(torch.tensor(first), features).requires_grad_(fixed is None)
 

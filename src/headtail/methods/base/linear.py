@@ -20,9 +20,6 @@ __all__ = ["LinearClassifier", "train_linear_head"]
 # features have total variance 1 here, and a bias on 1 would lag behind the weights.
 _BIAS_INPUT = 7.0
 
-# LDAM's margins are differences of cosines.
-_LINEAR_LOSSES = {name for name in LOSSES if not name.startswith("ldam")}
-
 
 class LinearClassifier(TrainedClassifier):
     """Train a linear head on features, by cross-entropy or a loss made for long tails.
@@ -80,7 +77,7 @@ class LinearClassifier(TrainedClassifier):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **TRAINING_CONSTRAINTS,
-        "loss": [StrOptions(_LINEAR_LOSSES)],
+        "loss": [StrOptions(set(LOSSES))],
     }
 
     head_: LinearHead
@@ -113,6 +110,11 @@ class LinearClassifier(TrainedClassifier):
     def _fit_head(
         self, features: Tensor, positions: Tensor, generator: torch.Generator
     ) -> None:
+        if self._build_loss().fixed_scale is not None:
+            raise ValueError(
+                f"loss must be one for dot products; got {self.loss!r}, whose margins "
+                f"are differences of cosines. Use CosineClassifier(loss={self.loss!r})."
+            )
         self.head_ = train_linear_head(self, features, positions, generator)
 
 

@@ -9,7 +9,15 @@ from torch import Tensor
 
 from headtail.tensors import row_blocks, shown
 
-__all__ = ["adjust_logits", "log_prior", "predict_affine", "tau_normalize"]
+__all__ = [
+    "adjust_logits",
+    "check_prior",
+    "log_prior",
+    "predict_affine",
+    "prior_shift",
+    "tau_normalize",
+    "tau_scales",
+]
 
 # Logits of one block of samples: 4 MB of float32, which stay in the processor's cache.
 _LOGITS_AT_ONCE = 2**20
@@ -35,8 +43,15 @@ def tau_normalize(
     tensor([[0.6000, 0.8000],
             [0.0000, 1.0000]])
     """
-    norm = torch.linalg.vector_norm(weight.double(), dim=1, keepdim=True)
-    return weight * torch.where(norm > 0, norm, 1).pow(-tau).to(weight)
+    return weight * tau_scales(weight, tau)[:, None].to(weight)
+
+
+def tau_scales(
+    weight: Float[Tensor, "n_classes n_features"], tau: float
+) -> Float[Tensor, " n_classes"]:
+    """Return the factor of every row in `tau_normalize`, in float64."""
+    norm = torch.linalg.vector_norm(weight.double(), dim=1)
+    return torch.where(norm > 0, norm, 1).pow(-tau)
 
 
 def log_prior(class_counts: Int[Tensor, " n_classes"]) -> Float[Tensor, " n_classes"]:
@@ -75,17 +90,24 @@ def adjust_logits(
     >>> adjust_logits(logits, torch.tensor([90, 10])).softmax(dim=1)
     tensor([[0.1000, 0.9000]])
     """
+    return logits + prior_shift(class_counts, tau, target_prior).to(logits)
+
+
+def prior_shift(
+    class_counts: Int[Tensor, " n_classes"],
+    tau: float,
+    target_prior: Float[Tensor, " n_classes"] | None = None,
+) -> Float[Tensor, " n_classes"]:
+    """Return what `adjust_logits` adds to the logits of every class, in float64."""
     shift = -tau * log_prior(class_counts)
-    if target_prior is not None:
-        shift = shift + check_prior(target_prior).log()
-    return logits + shift.to(logits)
+    return shift if target_prior is None else shift + check_prior(target_prior).log()
 
 
 def check_prior(prior: Float[Tensor, " n_classes"]) -> Float[Tensor, " n_classes"]:
     """Return a target prior in float64; refuse one that is none."""
     prior = prior.double()
     total = float(prior.sum())
-    # Half precision of the sum of rounded shares.
+    # Shares in float32 sum to 1 within about 1e-7 each.
     if not bool((prior > 0).all()) or not np.isclose(total, 1.0, atol=1e-6):
         raise ValueError(
             "target_prior must be positive and sum to 1; got a sum of "

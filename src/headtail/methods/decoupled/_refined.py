@@ -37,27 +37,25 @@ class RefinedClassifier(MetaEstimatorMixin, TrainedClassifier):
             )
         },
     }
-    _saved: ClassVar[tuple[str, ...]] = ("base_head_",)
-
     base: Any
-    base_head_: Head
 
     def _fit_head(
         self, features: Tensor, positions: Tensor, generator: torch.Generator
     ) -> None:
         head = fitted_base(self, LinearClassifier(), features, positions)
-        self.base_head_ = head
-        self._refine(frozen_logits(head, features), features, positions, generator)
+        logits = frozen_logits(head, features)
+        self.head_ = self._refine(head, logits, features, positions, generator)
 
     @abstractmethod
     def _refine(
         self,
+        head: Head,
         logits: Callable[[Tensor], Tensor],
         features: Tensor,
         positions: Tensor,
         generator: torch.Generator,
-    ) -> None:
-        """Train on the fixed logits of a batch of examples, and set `head_`."""
+    ) -> Head:
+        """Train on the fixed logits of batches; return what comes on top of `head`."""
 
 
 def frozen_logits(head: Head, features: Tensor) -> Callable[[Tensor], Tensor]:

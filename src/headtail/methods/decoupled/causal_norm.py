@@ -31,9 +31,9 @@ class CausalNormClassifier(TrainedClassifier):
     ----------
     alpha : float
         How much of the mean direction is taken out of a sample; 0 for nothing.
-    n_chunks : int
+    n_chunks : int or None
         Parts that a feature vector is cut into (the paper's heads); it must divide the
-        number of features, and is 1 where it does not.
+        number of features. None is 2, and 1 for an odd number of features.
     learning_rate : float
         At the start; it falls to 0 along a cosine.
     weight_decay : float
@@ -79,7 +79,7 @@ class CausalNormClassifier(TrainedClassifier):
             if key not in ("sampling", "loss_options", "optimizer")
         },
         "alpha": [Interval(Real, 0, None, closed="left")],
-        "n_chunks": [Interval(Integral, 1, None, closed="left")],
+        "n_chunks": [Interval(Integral, 1, None, closed="left"), None],
     }
     _adjustable = frozenset({"alpha"})
 
@@ -89,7 +89,7 @@ class CausalNormClassifier(TrainedClassifier):
         self,
         alpha: float = 1.5,
         *,
-        n_chunks: int = 2,
+        n_chunks: int | None = None,
         learning_rate: float = 0.1,
         weight_decay: float = 5e-4,
         epochs: int = 30,
@@ -110,7 +110,11 @@ class CausalNormClassifier(TrainedClassifier):
         self, features: Tensor, positions: Tensor, generator: torch.Generator
     ) -> None:
         n_features = features.shape[1]
-        n_chunks = 1 if n_features % self.n_chunks else int(self.n_chunks)
+        n_chunks = self.n_chunks or (1 if n_features % 2 else 2)
+        if n_features % n_chunks:
+            raise ValueError(
+                f"n_chunks must divide the {n_features} features; got {n_chunks}."
+            )
         start = torch.rand(len(self.classes_), n_features, generator=generator)
         start = (2 * start - 1) / math.sqrt(n_features)
         weight = self._leaf(start, features)
@@ -125,7 +129,7 @@ class CausalNormClassifier(TrainedClassifier):
         self.head_ = CausalNormHead(
             weight,
             direction,
-            n_chunks=n_chunks,
+            n_chunks=int(n_chunks),
             alpha=self.alpha,
             classes=self.classes_,
         )

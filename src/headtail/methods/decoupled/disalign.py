@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from headtail.heads import DisAlignHead, align_logits
+from headtail.heads import DisAlignHead, Head, align_logits
 from headtail.losses import CrossEntropyLoss
 from headtail.methods._constraints import Interval
 from headtail.methods._training import rows_of
@@ -64,8 +64,6 @@ class DisAlignClassifier(RefinedClassifier):
         Class labels, sorted.
     class_counts_ : ndarray of shape (n_classes,)
         Training examples per class.
-    base_head_ : Head
-        The base.
     head_ : DisAlignHead
         The aligned classifier.
     n_features_in_ : int
@@ -112,12 +110,13 @@ class DisAlignClassifier(RefinedClassifier):
 
     def _refine(
         self,
+        head: Head,
         logits: Callable[[Tensor], Tensor],
         features: Tensor,
         positions: Tensor,
         generator: torch.Generator,
-    ) -> None:
-        like = next(self.base_head_.parameters()).detach()
+    ) -> Head:
+        like = next(head.parameters()).detach()
         scale = like.new_ones(len(self.classes_)).requires_grad_()
         bias = like.new_zeros(len(self.classes_)).requires_grad_()
         confidence = like.new_full((features.shape[1],), 0.1).requires_grad_()
@@ -135,6 +134,4 @@ class DisAlignClassifier(RefinedClassifier):
         parameters = [scale, bias, confidence]
         loss = CrossEntropyLoss(weight=weight)
         self._train(aligned, parameters, positions, generator, loss=loss)
-        self.head_ = DisAlignHead(
-            self.base_head_, scale.detach(), bias.detach(), confidence.detach()
-        )
+        return DisAlignHead(head, scale.detach(), bias.detach(), confidence.detach())

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from headtail.heads import Head, affine_head
 from headtail.methods.decoupled._adjusted import AdjustedClassifier
-from headtail.methods.decoupled._formulas import check_prior, log_prior
+from headtail.methods.decoupled._formulas import check_prior, prior_shift
 
 __all__ = ["LogitAdjustedClassifier"]
 
@@ -105,16 +105,18 @@ class LogitAdjustedClassifier(AdjustedClassifier):
             return None
         given = self.target_prior
         given = given.detach().cpu() if isinstance(given, Tensor) else given
-        return check_prior(torch.tensor(np.asarray(given, dtype=np.float64)))
+        try:
+            prior = np.asarray(given, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"target_prior must be numbers; {error}.") from error
+        return check_prior(torch.tensor(prior))
 
     def _factors(self, tau: float) -> tuple[Tensor | None, Tensor | None]:
-        return None, -tau * log_prior(torch.from_numpy(self.class_counts_))
+        return None, prior_shift(torch.from_numpy(self.class_counts_), tau)
 
     def _adjusted(self, tau: float) -> Head:
         # Candidates are scored by mean class recall, for which all classes have equal
         # shares: so the target prior is no part of `_factors`.
-        prior = self._target_prior()
-        bias = self._factors(tau)[1]
-        if prior is not None and bias is not None:
-            bias = bias + prior.log()
+        counts = torch.from_numpy(self.class_counts_)
+        bias = prior_shift(counts, tau, self._target_prior())
         return affine_head(self.base_head_, bias=bias)

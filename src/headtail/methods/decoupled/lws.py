@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from headtail.heads import affine_head
+from headtail.heads import Head, affine_head
 from headtail.methods.decoupled._refined import RefinedClassifier
 from headtail.samplers import Sampling
 
@@ -43,8 +43,6 @@ class WeightScaledClassifier(RefinedClassifier):
         Training examples per class.
     scales_ : ndarray of shape (n_classes,)
         The learned factors.
-    base_head_ : Head
-        The base.
     head_ : LinearHead or AffineHead
         The scaled classifier; a LinearHead if the base is one.
     n_features_in_ : int
@@ -64,7 +62,7 @@ class WeightScaledClassifier(RefinedClassifier):
     array([7, 7, 9])
     """
 
-    _saved = ("base_head_", "scales_")
+    _saved = ("scales_",)
 
     sampling: Sampling = "class-aware"
 
@@ -87,13 +85,14 @@ class WeightScaledClassifier(RefinedClassifier):
 
     def _refine(
         self,
+        head: Head,
         logits: Callable[[Tensor], Tensor],
         features: Tensor,
         positions: Tensor,
         generator: torch.Generator,
-    ) -> None:
-        like = next(self.base_head_.parameters()).detach()
+    ) -> Head:
+        like = next(head.parameters()).detach()
         scale = like.new_ones(len(self.classes_)).requires_grad_()
         self._train(lambda rows: scale * logits(rows), [scale], positions, generator)
         self.scales_ = scale.detach().cpu().numpy()
-        self.head_ = affine_head(self.base_head_, scale=scale.detach())
+        return affine_head(head, scale=scale.detach())

@@ -2,11 +2,11 @@
 
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
 from headtail.heads import Head, LinearHead
 from headtail.methods.decoupled._adjusted import AdjustedClassifier
+from headtail.methods.decoupled._formulas import tau_scales
 
 __all__ = ["TauNormalizedClassifier"]
 
@@ -102,6 +102,4 @@ class TauNormalizedClassifier(AdjustedClassifier):
         )
 
     def _factors(self, tau: float) -> tuple[Tensor | None, Tensor | None]:
-        weight = self.base_head_.weight.detach().double()
-        norm = torch.linalg.vector_norm(weight, dim=1)
-        return torch.where(norm > 0, norm, 1).pow(-tau), None
+        return tau_scales(self.base_head_.weight.detach(), tau), None

@@ -156,7 +156,7 @@ def no_estimator(metadata, tensors):
         (no_statistics, "statistics_.sums"),
         (infinite_statistics, "must be finite"),
         (negative_counts, "their counts at least 0"),
-        (shorter_classes, "must be those of the head"),
+        (shorter_classes, "must be those of the base head"),
         (missing_part, "has .*'donors_'"),
         (narrow_base, "base_head_ must fit"),
         (unknown_parameter, "depth"),

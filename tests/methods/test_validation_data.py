@@ -6,6 +6,7 @@ import torch
 
 from headtail import (
     LinearClassifier,
+    LinearHead,
     LogitAdjustedClassifier,
     TauNormalizedClassifier,
 )
@@ -113,3 +114,24 @@ def test_validation_may_be_tensors_or_a_list(kind):
         validation=[torch.from_numpy(HELD[0]), torch.from_numpy(held)],
     )
     np.testing.assert_array_equal(tensors.selection_.scores, arrays.selection_.scores)
+
+
+def test_a_target_prior_has_no_say_in_the_choice():
+    # Candidates are scored by mean class recall, in which all classes weigh alike.
+    target = [0.7, 0.1, 0.1, 0.1]
+    plain, aimed = (
+        LogitAdjustedClassifier(BASE, tau="auto", target_prior=prior, random_state=0)
+        for prior in (None, target)
+    )
+    for clf in (plain, aimed):
+        clf.fit(*TRAIN, validation=HELD)
+    np.testing.assert_array_equal(aimed.selection_.scores, plain.selection_.scores)
+    shift = aimed.head_.bias.detach() - plain.head_.bias.detach()
+    np.testing.assert_allclose(shift, np.log(target), rtol=1e-9)
+
+
+def test_a_trained_head_inside_the_base_is_optimistic_too():
+    inner = LogitAdjustedClassifier(LinearHead(torch.eye(4, 6).double()), tau=0.0)
+    with pytest.warns(UserWarning, match=r"may have been trained on.*optimistic"):
+        clf = LogitAdjustedClassifier(inner, tau="auto", random_state=0).fit(*TRAIN)
+    assert clf.selection_.optimistic is True

@@ -70,7 +70,7 @@ def test_a_grid_without_candidates_is_refused(data):
         ({"n_repeats": 0}, "'n_repeats' parameter of SimulatedTailSearch"),
         ({"max_held_back": 0}, "'max_held_back' parameter of SimulatedTailSearch"),
         ({"refit": "yes"}, "'refit' parameter of SimulatedTailSearch"),
-        ({"shots": (0, 4)}, "shots must be at least 1 each; got"),
+        ({"shots": (0, 4)}, "shots must be integers of at least 1; got"),
         ({"shots": (60,)}, "two classes with at least 180 examples"),
     ],
 )
@@ -85,8 +85,8 @@ def test_a_grid_that_is_text_is_refused(data):
 
 
 def test_an_estimator_of_scikit_learn_is_refitted_and_predicts(data):
-    found = search(LogisticRegression(), {"C": [1e-4, 1.0]}).fit(*data)
-    alone = LogisticRegression(**found.best_params_).fit(*data)
+    found = search(LogisticRegression(max_iter=500), {"C": [1e-4, 1.0]}).fit(*data)
+    alone = LogisticRegression(max_iter=500, **found.best_params_).fit(*data)
     np.testing.assert_array_equal(found.predict(data[0]), alone.predict(data[0]))
 
 

@@ -196,7 +196,7 @@ def test_every_scored_class_has_an_example_whatever_the_cap():
 
 @pytest.mark.parametrize("shots", [[0], [4, 0], [-1, 3], []])
 def test_refuses_shots_below_one(shots):
-    with pytest.raises(ValueError, match="shots must be at least 1 each; got"):
+    with pytest.raises(ValueError, match="shots must be integers of at least 1; got"):
         cut([50, 50], shots=shots)
 
 

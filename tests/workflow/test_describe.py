@@ -46,12 +46,14 @@ def test_a_classifier_is_told_with_its_method_head_and_training_counts(
     ("estimator", "name"),
     [
         (LinearClassifier(loss="lade"), "lade"),
+        (LinearClassifier("class", loss="lade"), "lade"),
+        (CosineClassifier("class", loss="ldam-drw"), "ldam-drw"),
         (LinearClassifier(loss="class-balanced-focal"), "linear"),
         (CosineClassifier("instance", loss="ldam-drw"), "ldam-drw"),
         (CosineClassifier("instance"), "cosine"),
     ],
 )
-def test_the_row_is_told_that_says_most_and_nothing_untrue(
+def test_the_row_is_told_that_has_the_class_and_the_loss(
     estimator, name, train, tmp_path
 ):
     fitted = estimator.set_params(epochs=1).fit(train.features, train.labels)

@@ -42,10 +42,10 @@ class SimulatedTailSearch(MetaEstimatorMixin, HeadClassifier):
     ----------
     estimator : estimator
         Unfitted; cloned. Its base should be an estimator too, which is fitted on the
-        cut data. If its base is a trained head, then the rows of the cut classes are
-        dropped for `CompositionalClassifier`, which can do without; for the other
-        methods the head has learned from the examples held back, the scores are
-        optimistic, and a warning and `selection_` say so.
+        cut data. A trained head has learned from the examples held back, and
+        `selection_` says optimistic. `CompositionalClassifier` can do without the rows
+        of the cut classes, which are dropped; other methods cannot, and a warning says
+        so.
     grid : dict of lists, or list of such
         Parameters and their candidate values, as in scikit-learn's `ParameterGrid`.
     shots : sequence of int or None
@@ -136,6 +136,11 @@ class SimulatedTailSearch(MetaEstimatorMixin, HeadClassifier):
         with self._fitting():
             features, positions = self._open_fit(X, y)
             check_finite(features)
+            if not hasattr(self.estimator, "fit"):
+                raise TypeError(
+                    "estimator must be an unfitted classifier; got "
+                    f"{type(self.estimator).__name__}."
+                )
             candidates = list(ParameterGrid(self.grid))
             if not candidates:
                 raise ValueError("grid must hold at least one candidate; got none.")

@@ -97,13 +97,23 @@ def test_weight_decay_reaches_the_weight(blobs):
 
 
 @pytest.mark.parametrize(
-    ("asked", "n_features", "used"), [(2, 6, 2), (3, 6, 3), (2, 5, 1), (9, 6, 1)]
+    ("asked", "n_features", "used"), [(None, 6, 2), (None, 5, 1), (3, 6, 3), (1, 6, 1)]
 )
-def test_chunks_that_do_not_divide_the_features_are_one(asked, n_features, used, blobs):
+def test_without_a_number_features_are_halved_where_they_can(
+    asked, n_features, used, blobs
+):
     X, y, *_ = blobs
     clf = quick(n_chunks=asked, epochs=1).fit(X[:, :n_features], y)
     assert clf.head_.n_chunks == used
     assert clf.n_chunks == asked
+
+
+def test_chunks_that_do_not_divide_the_features_are_refused(blobs, monkeypatch):
+    X, y, *_ = blobs
+    seen = spied(monkeypatch)
+    with pytest.raises(ValueError, match=r"n_chunks must divide .*6 .*got 4"):
+        quick(n_chunks=4).fit(X, y)
+    assert seen == []
 
 
 def test_it_learns(blobs):

@@ -100,6 +100,11 @@ def prior_shift(
 ) -> Float[Tensor, " n_classes"]:
     """Return what `adjust_logits` adds to the logits of every class, in float64."""
     shift = -tau * log_prior(class_counts)
+    if target_prior is not None and target_prior.shape != shift.shape:
+        raise ValueError(
+            f"target_prior must have one share per class ({len(shift)}); got shape "
+            f"{list(target_prior.shape)}."
+        )
     return shift if target_prior is None else shift + check_prior(target_prior).log()
 
 

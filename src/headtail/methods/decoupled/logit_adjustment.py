@@ -93,12 +93,8 @@ class LogitAdjustedClassifier(AdjustedClassifier):
         self.device = device
 
     def _check_settings(self) -> None:
-        prior = self._target_prior()
-        if prior is not None and prior.shape != (len(self.classes_),):
-            raise ValueError(
-                f"target_prior must have one share per class ({len(self.classes_)}); "
-                f"got shape {list(prior.shape)}."
-            )
+        counts = torch.from_numpy(self.class_counts_)
+        prior_shift(counts, 0.0, self._target_prior())
 
     def _target_prior(self) -> Tensor | None:
         if self.target_prior is None:

@@ -23,6 +23,7 @@ __all__ = [
     "fit_base",
     "fitted_base",
     "has_trained_head",
+    "one_row_per_label",
     "shared_bases",
     "trained_heads",
     "trained_rows",
@@ -167,7 +168,7 @@ def trained_rows(base: Head, classes: npt.NDArray[Any], n_features: int) -> Trai
     scale = base.scale.item() if isinstance(base, CosineHead) else None
     if base.classes is None:
         if len(weight) != len(classes):
-            raise ValueError(_one_row_per_label(len(weight), len(classes)))
+            raise ValueError(one_row_per_label(len(weight), len(classes)))
         return TrainedRows(weight, scale, np.ones(len(classes), dtype=bool))
     rows = positions_of(base.classes, classes)
     if (rows < 0).any():
@@ -186,7 +187,7 @@ def aligned_head(
     _check_width(base, n_features)
     if base.classes is None:
         if base.n_classes != len(classes):
-            raise ValueError(_one_row_per_label(base.n_classes, len(classes)))
+            raise ValueError(one_row_per_label(base.n_classes, len(classes)))
         rows = np.arange(len(classes))
     else:
         rows = positions_of(classes, base.classes)
@@ -211,7 +212,8 @@ def _check_width(base: Head, n_features: int) -> None:
         )
 
 
-def _one_row_per_label(n_rows: int, n_labels: int) -> str:
+def one_row_per_label(n_rows: int, n_labels: int) -> str:
+    """Return what to tell of a head without classes that has another size."""
     return (
         "A base head without classes must have one row per distinct label in y; it has "
         f"{n_rows} rows, y has {n_labels} distinct labels. Pass classes= to the head "

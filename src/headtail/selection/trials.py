@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from headtail.heads import Head, LinearHead
 from headtail.labels import positions_of
-from headtail.methods._base_head import trained_heads
+from headtail.methods._base_head import one_row_per_label, trained_heads
 from headtail.methods._estimator import HeadClassifier
 from headtail.methods._selection import mean_recalls
 from headtail.selection.simulated_tails import SimulatedTail
@@ -104,7 +104,7 @@ def _with_rows(
     """Return the trained head with the rows of the classes that are kept."""
     head = LinearHead(base.weight, base.bias) if isinstance(base, nn.Linear) else base
     if head.classes is None and head.n_classes != len(classes):
-        return head  # which fit refuses, with the reason
+        raise ValueError(one_row_per_label(head.n_classes, len(classes)))
     labels = classes if head.classes is None else head.classes
     rows = np.isin(labels, classes[kept]).nonzero()[0]
     return head.select(torch.from_numpy(rows), labels[rows])

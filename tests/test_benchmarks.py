@@ -1,0 +1,36 @@
+"""The page of benchmarks shows what the benchmark measured."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.method_tables import pages, table
+from headtail.registry import METHODS
+
+ROOT = Path(__file__).parents[1]
+RESULTS = json.loads(
+    (ROOT / "benchmarks" / "results" / "method_tables.json").read_text("utf-8")
+)
+PAGE = (ROOT / "docs" / "benchmarks.md").read_text("utf-8")
+
+
+def test_the_page_holds_the_tables_of_the_results():
+    assert pages(RESULTS["tables"]) in PAGE
+
+
+@pytest.mark.parametrize("name", list(RESULTS["tables"]))
+def test_every_method_was_measured_with_five_seeds(name):
+    rows = RESULTS["tables"][name]
+    assert set(rows) == {row.name for row in METHODS}
+    assert all(len(row["seeds"]) == 5 for row in rows.values())
+
+
+def test_a_cell_shows_mean_and_spread_over_seeds():
+    row = {
+        "seeds": [[0.5, 0.5, 0.5, 0.1], [0.5, 0.5, 0.5, 0.3]],
+        "interval": [0.1, 0.2],
+    }
+    text = table({method.name: row for method in METHODS})
+    assert "| linear | 50.0 ± 0.0 | 50.0 ± 0.0 | 50.0 ± 0.0 | 20.0 ± 10.0 |" in text
+    assert "[10.0, 20.0]" in text

@@ -15,6 +15,12 @@ from headtail.tensors import row_blocks
 
 __all__ = ["Optimizer", "feature_moments", "rows_of", "train"]
 
+# A block of features in float64 that stays in the processor's cache: 2 MB.
+_MOMENTS_AT_ONCE = 2**18
+
+# Weights from this size on, 4 MB of float32, are stepped in one pass over memory.
+_FUSED_FROM = 2**20
+
 Optimizer = Literal["sgd", "adamw"]
 
 
@@ -60,7 +66,13 @@ def train(
     ]
     stepper: torch.optim.Optimizer
     if optimizer == "sgd":
-        stepper = torch.optim.SGD(groups, lr=learning_rate, momentum=0.9, nesterov=True)
+        stepper = torch.optim.SGD(
+            groups,
+            lr=learning_rate,
+            momentum=0.9,
+            nesterov=True,
+            fused=parameters[0].numel() >= _FUSED_FROM or None,
+        )
     else:
         stepper = torch.optim.AdamW(groups, lr=learning_rate)
     n_steps = epochs * math.ceil(epoch_size(labels, sampling) / batch_size)
@@ -94,8 +106,11 @@ def feature_moments(features: Tensor) -> tuple[Float[Tensor, " n_features"], flo
 
     Two passes in blocks: no copy of the features, no loss of digits.
     """
-    blocks = list(row_blocks(*features.shape))
+    blocks = list(row_blocks(len(features), features.shape[1], _MOMENTS_AT_ONCE))
     n_samples = len(features)
     mean = sum(features[b].double().sum(dim=0) for b in blocks) / n_samples
-    spread = sum((features[b].double() - mean).square().sum().item() for b in blocks)
-    return torch.as_tensor(mean), math.sqrt(spread / n_samples)
+    total = 0.0
+    for rows in blocks:
+        apart = (features[rows].double() - mean).flatten()
+        total += apart.dot(apart).item()
+    return torch.as_tensor(mean), math.sqrt(total / n_samples)

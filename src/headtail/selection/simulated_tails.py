@@ -99,6 +99,8 @@ def cut_head_classes(
     tail = ~head & (counts > 0)
     quota[_spread(tail, counts, min(n_cut, int(tail.sum())), generator)] = 0
     order = torch.randperm(n_cut, generator=generator)
+    if n_cut < len(shots):  # not the smallest of them every time
+        order = torch.randperm(len(shots), generator=generator)[:n_cut]
     quota[chosen] = torch.tensor(shots)[order % len(shots)]
     kept = choose_per_class(labels, quota, generator)
     spare = ~kept & head[labels]

@@ -133,7 +133,8 @@ def train_linear_head(
     center = mean.to(weight)
 
     def logits(rows: Tensor) -> Tensor:
-        batch = (rows_of(features, rows, weight) - center) / spread
+        # The rows are a copy, and so they are changed in place.
+        batch = rows_of(features, rows, weight).sub_(center).div_(spread)
         return F.linear(batch, weight, _BIAS_INPUT * bias)
 
     estimator._train(logits, [weight, bias], positions, generator)

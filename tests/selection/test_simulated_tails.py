@@ -59,7 +59,8 @@ def test_the_share_of_able_classes_is_cut_and_one_is_left(counts, seed, fraction
     assert int(tail.cut.sum()) == n_cut
     assert all(able[c] for c in tail.cut.nonzero().flatten())
     sizes = sorted(kept[c] for c in tail.cut.nonzero().flatten())
-    assert sizes == sorted((1, 2)[i % 2] for i in range(n_cut))
+    even = sorted((1, 2)[i % 2] for i in range(n_cut))
+    assert sizes == even or (n_cut == 1 and sizes == [2])
 
 
 @given(many_counts, st.integers(0, 2**16))
@@ -95,8 +96,14 @@ def test_default_shots_are_powers_of_two_from_the_smallest_class_on(smallest, ex
 
 
 def test_default_shots_leave_two_thirds_of_the_second_largest_class():
-    tail, kept, _ = cut([500, 24, 24, 24, 1], cut_fraction=0.99)
-    assert {kept[c] for c in tail.cut.nonzero().flatten()} == {1, 2, 4}
+    sizes = set()
+    for seed in range(20):
+        tail, kept, _ = cut([500, 24, 24, 24, 1], cut_fraction=0.99, seed=seed)
+        dealt = [kept[c] for c in tail.cut.nonzero().flatten()]
+        assert len(set(dealt)) == len(dealt) == 3
+        sizes |= set(dealt)
+    # Fewer cut classes than shots: each of the shots has its turn.
+    assert sizes == {1, 2, 4, 8}
 
 
 def test_the_cut_classes_are_spread_over_the_sizes():

@@ -35,19 +35,10 @@ def select_on_validation(
     was trained before may have seen that part, so the record says optimistic.
     """
     trial = clone(estimator).set_params(**{name: grid[0]})
-    trained = has_trained_head(estimator)
+    optimistic = validation is None and has_trained_head(estimator)
     labels = estimator.classes_
     if validation is None:
-        seed = int(check_random_state(estimator.random_state).randint(2**31 - 1))
-        generator = torch.Generator().manual_seed(seed)
-        held = hold_out(positions, estimator.validation_fraction, generator)
-        if not held.any():
-            raise ValueError(
-                f"{name}='auto' needs a class with enough examples to hold out "
-                f"{estimator.validation_fraction:g} of it; the largest has "
-                f"{int(positions.bincount().max())}. Pass validation=(X, y) to fit, or "
-                f"a number for {name}."
-            )
+        held = _held_out(estimator, name, positions)
         kept = (~held).to(features.device)
         trial.fit(features[kept], labels[positions[~held].numpy()])
         held_features, held_positions = features[~kept], positions[held]
@@ -56,7 +47,7 @@ def select_on_validation(
         held_features, held_positions = _open_validation(estimator, validation)
         trial.fit(features, labels[positions.numpy()])
         data = "the validation data given to fit"
-    if trained and validation is None:
+    if optimistic:
         warnings.warn(
             f"{name}='auto' holds out training data that the given head may have been "
             "trained on: the choice is optimistic. Pass validation=(X, y) to fit.",
@@ -74,9 +65,24 @@ def select_on_validation(
         data=data,
         n_samples=len(held_positions),
         missing_classes=missing,
-        optimistic=trained and validation is None,
+        optimistic=optimistic,
     )
     return record, trial
+
+
+def _held_out(estimator: Any, name: str, positions: Tensor) -> Tensor:
+    """Mark the part of the training data that the choice is made on."""
+    seed = int(check_random_state(estimator.random_state).randint(2**31 - 1))
+    generator = torch.Generator().manual_seed(seed)
+    held = hold_out(positions, estimator.validation_fraction, generator)
+    if not held.any():
+        raise ValueError(
+            f"{name}='auto' needs a class with enough examples to hold out "
+            f"{estimator.validation_fraction:g} of it; the largest has "
+            f"{int(positions.bincount().max())}. Pass validation=(X, y) to fit, or a "
+            f"number for {name}."
+        )
+    return held
 
 
 def _open_validation(

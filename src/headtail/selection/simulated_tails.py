@@ -79,17 +79,8 @@ def cut_head_classes(
             f"shots must be integers of at least 1; got {shown(list(shots))}."
         )
     shots = sorted(set(shots))
-    head = counts >= 20
-    if head.sum() < 2:
-        head = counts > 0
-    able = head & (counts >= 3 * shots[-1])
+    head, able = _head_and_able(counts, shots[-1])
     n_able = int(able.sum())
-    if n_able < 2:
-        raise ValueError(
-            f"Simulated tails need two classes with at least {3 * shots[-1]} examples, "
-            f"three for each of the largest cut; there are {n_able}. Pass smaller "
-            "shots, or choose on validation data."
-        )
     n_cut = min(max(round(cut_fraction * n_able), 1), n_able - 1)
     chosen = _spread(able, counts, n_cut, generator)
     cut = torch.zeros(len(counts), dtype=torch.bool)
@@ -135,6 +126,21 @@ def weighted_recall(
     if not weight.any():
         weight = scored.double()
     return (recalls.nan_to_num() * weight).sum(dim=1) / weight.sum()
+
+
+def _head_and_able(counts: Tensor, most: int) -> tuple[Tensor, Tensor]:
+    """Return the head classes, and those of them that can be cut to `most`."""
+    head = counts >= 20
+    if head.sum() < 2:
+        head = counts > 0
+    able = head & (counts >= 3 * most)
+    if able.sum() < 2:
+        raise ValueError(
+            f"Simulated tails need two classes with at least {3 * most} examples, "
+            f"three for each of the largest cut; there are {int(able.sum())}. Pass "
+            "smaller shots, or choose on validation data."
+        )
+    return head, able
 
 
 def _spread(

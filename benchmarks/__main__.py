@@ -11,6 +11,7 @@ NAMES = (
     "base_defaults",
     "compositional_tables",
     "compositional_attention",
+    "learning_rates",
     "decoupled_speed",
     "search_speed",
     "simulated_tails",

@@ -20,10 +20,10 @@ from headtail.registry import METHODS
 BASE = LinearClassifier(epochs=2)
 ESTIMATORS = [
     LinearClassifier(epochs=2),
-    LinearClassifier(loss="lade", epochs=5),
+    LinearClassifier(loss="lade", epochs=2),
     LinearClassifier("class-aware", optimizer="adamw", learning_rate=0.05, epochs=2),
     CosineClassifier(epochs=2),
-    CosineClassifier(loss="ldam-drw", epochs=5),
+    CosineClassifier(loss="ldam-drw", epochs=2),
     NearestClassMeanClassifier(),
     NearestClassMeanClassifier("euclidean"),
     NearestClassMeanClassifier("centered"),

@@ -113,10 +113,8 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
 
     def _adjusted_to(self, candidate: Mapping[str, Any]) -> "HeadClassifier":
         """Return a fitted copy with other values of `_adjustable` parameters."""
-        if candidate:
-            raise NotImplementedError(
-                f"{type(self).__name__} has no {sorted(self._adjustable)} to adjust."
-            )
+        # Whoever names parameters in `_adjustable` says here what they change.
+        assert not candidate
         return self
 
     def _open_features(self, X: Any, *, reset: bool) -> Tensor:

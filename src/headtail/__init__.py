@@ -26,6 +26,7 @@ from headtail.methods.decoupled import (
     tau_normalize,
 )
 from headtail.methods.transfer import (
+    AlphaNetClassifier,
     CompositionalClassifier,
     attend,
     compose,
@@ -44,6 +45,7 @@ from headtail.workflow import compare
 
 __all__ = [
     "AffineHead",
+    "AlphaNetClassifier",
     "CausalNormClassifier",
     "CausalNormHead",
     "ClassStatistics",

@@ -8,6 +8,7 @@ from headtail.heads.ensemble import EnsembleHead
 from headtail.heads.files import build_head, load_head
 from headtail.heads.head import Head
 from headtail.heads.linear import LinearHead
+from headtail.heads.linear_form import linear_form
 
 __all__ = [
     "AffineHead",
@@ -21,5 +22,6 @@ __all__ = [
     "align_logits",
     "build_head",
     "causal_norm_logits",
+    "linear_form",
     "load_head",
 ]

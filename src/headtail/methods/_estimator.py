@@ -39,6 +39,9 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
 
     _saved: ClassVar[tuple[str, ...]] = ()
 
+    # Sizes of the saved arrays that are not one number per class, by name or number.
+    _shapes: ClassVar[dict[str, tuple[str | int, ...]]] = {}
+
     # Parameters that a fitted estimator can take other values of without another fit.
     _adjustable: ClassVar[frozenset[str]] = frozenset()
 
@@ -116,6 +119,9 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
         # Whoever names parameters in `_adjustable` says here what they change.
         assert not candidate
         return self
+
+    def _check_loaded(self) -> None:
+        """Raise ValueError where loaded attributes do not make sense together."""
 
     def _open_features(self, X: Any, *, reset: bool) -> Tensor:
         """Return X as a tensor that shares its memory; check its width."""

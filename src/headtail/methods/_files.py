@@ -36,6 +36,11 @@ _KINDS: dict[str, Any] = {
     "donors_": tuple,
     "tau_": float,
     "selection_": Selection | None,
+    "few_classes_": np.ndarray,
+    "neighbors_": np.ndarray,
+    "neighbor_distances_": np.ndarray,
+    "coefficients_": np.ndarray,
+    "best_coefficients_": np.ndarray,
 }
 _STATISTICS = ("class_counts", "zero_counts", "sums", "unit_sums")
 
@@ -83,6 +88,7 @@ def build_classifier(
     _check_types(estimator)
     _check_fit(estimator)
     _check_sizes(estimator)
+    estimator._check_loaded()
     return estimator
 
 
@@ -116,14 +122,23 @@ def _check_fit(estimator: Any) -> None:
 def _check_sizes(estimator: Any) -> None:
     """Refuse heads, statistics and arrays of another size."""
     n_classes, n_features = len(estimator.classes_), estimator.n_features_in_
+    # A name stands for the size that it has where it is first seen.
+    known: dict[str | int, int] = {"n_classes": n_classes, "n_features": n_features}
     for name in _COMMON + estimator._saved:
         value = getattr(estimator, name)
         if isinstance(value, Head | ClassStatistics):
             size = (value.n_classes, value.n_features)
             fits = size == (n_classes, n_features)
+        elif isinstance(value, np.ndarray):
+            size = value.shape
+            wanted = estimator._shapes.get(name, ("n_classes",))
+            fits = len(size) == len(wanted) and all(
+                length
+                == (known.setdefault(key, length) if isinstance(key, str) else key)
+                for length, key in zip(size, wanted, strict=True)
+            )
         else:
-            size = np.shape(value)
-            fits = not isinstance(value, np.ndarray) or size == (n_classes,)
+            continue
         if not fits:
             raise ValueError(
                 f"{name} must fit {n_classes} classes and {n_features} features; its "

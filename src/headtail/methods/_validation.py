@@ -17,7 +17,12 @@ from headtail.methods._selection import Selection, mean_recalls
 from headtail.samplers import hold_out
 from headtail.tensors import shown
 
-__all__ = ["select_on_validation"]
+__all__ = [
+    "held_out_part",
+    "new_generator",
+    "open_validation",
+    "select_on_validation",
+]
 
 
 def select_on_validation(
@@ -38,13 +43,19 @@ def select_on_validation(
     optimistic = validation is None and has_trained_head(estimator)
     labels = estimator.classes_
     if validation is None:
-        held = _held_out(estimator, name, positions)
+        held = held_out_part(
+            positions,
+            estimator.validation_fraction,
+            new_generator(estimator.random_state),
+            f"{name}='auto'",
+            f", or a number for {name}",
+        )
         kept = (~held).to(features.device)
         trial.fit(features[kept], labels[positions[~held].numpy()])
         held_features, held_positions = features[~kept], positions[held]
         data = f"{estimator.validation_fraction:g} of the training data, held out"
     else:
-        held_features, held_positions = _open_validation(estimator, validation)
+        held_features, held_positions = open_validation(estimator, validation)
         trial.fit(features, labels[positions.numpy()])
         data = "the validation data given to fit"
     if optimistic:
@@ -70,22 +81,31 @@ def select_on_validation(
     return record, trial
 
 
-def _held_out(estimator: Any, name: str, positions: Tensor) -> Tensor:
-    """Mark the part of the training data that the choice is made on."""
-    seed = int(check_random_state(estimator.random_state).randint(2**31 - 1))
-    generator = torch.Generator().manual_seed(seed)
-    held = hold_out(positions, estimator.validation_fraction, generator)
+def new_generator(random_state: Any) -> torch.Generator:
+    """Return a generator seeded by what scikit-learn takes as a random state."""
+    seed = int(check_random_state(random_state).randint(2**31 - 1))
+    return torch.Generator().manual_seed(seed)
+
+
+def held_out_part(
+    positions: Tensor,
+    fraction: float,
+    generator: torch.Generator,
+    choice: str,
+    otherwise: str = "",
+) -> Tensor:
+    """Mark the part of the training data that a choice is made on."""
+    held = hold_out(positions, fraction, generator)
     if not held.any():
         raise ValueError(
-            f"{name}='auto' needs a class with enough examples to hold out "
-            f"{estimator.validation_fraction:g} of it; the largest has "
-            f"{int(positions.bincount().max())}. Pass validation=(X, y) to fit, or a "
-            f"number for {name}."
+            f"{choice} needs a class with enough examples to hold out {fraction:g} of "
+            f"it; the largest has {int(positions.bincount().max())}. Pass "
+            f"validation=(X, y) to fit{otherwise}."
         )
     return held
 
 
-def _open_validation(
+def open_validation(
     estimator: HeadClassifier, validation: tuple[Any, Any]
 ) -> tuple[Tensor, Tensor]:
     """Check validation data; say which classes they lack."""

@@ -111,7 +111,7 @@ def test_the_default_base_is_the_linear_classifier_with_the_same_seed(blobs):
 def test_logits_too_many_to_keep_give_the_same(blobs, monkeypatch):
     X, y, *_ = blobs
     kept = WeightScaledClassifier(HEADS["linear"], random_state=0).fit(X, y)
-    monkeypatch.setattr(_refined, "_MOST_FROZEN", 100)
+    monkeypatch.setattr(_frozen, "_MOST_FROZEN", 100)
     computed = WeightScaledClassifier(HEADS["linear"], random_state=0).fit(X, y)
     np.testing.assert_allclose(computed.scales_, kept.scales_, rtol=1e-9)
 

@@ -1,0 +1,108 @@
+"""MetaModelNet's chain of residual blocks, from few-shot to many-shot weights."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+__all__ = ["Chain", "entry_blocks"]
+
+_SLOPE = 0.01  # of the leaky ReLU
+
+
+def entry_blocks(
+    class_counts: Int[Tensor, " n_classes"], shots: tuple[int, ...]
+) -> Int[Tensor, " n_classes"]:
+    """Return the block at which every class enters, len(shots) for none.
+
+    The last block whose shots a class has; the first for one that has fewer. A class
+    with twice the last block's shots or more stays as it is. For shots 1, 2, 4, … this
+    is floor(log2 n).
+
+    Examples
+    --------
+    >>> import torch
+    >>> entry_blocks(torch.tensor([1, 3, 4, 7, 8]), (1, 2, 4))
+    tensor([0, 1, 2, 2, 3])
+    """
+    bounds = torch.tensor([*shots[1:], 2 * shots[-1]])
+    return torch.bucketize(class_counts, bounds, right=True)
+
+
+class Chain(nn.Module):
+    """Blocks that map weights to those learned from more examples, one after another.
+
+    Every block is batch norm, leaky ReLU, a full layer, and the same again, of the
+    weights' own width. With a residual path its last layer starts at zero: a fresh
+    chain is the identity.
+
+    Parameters
+    ----------
+    n_blocks, n_features
+        Number of blocks, and length of a weight.
+    residual
+        Whether a block's output is added to its input, or takes its place.
+    generator
+        Of the layers' first weights; None leaves them to be loaded.
+    """
+
+    def __init__(
+        self,
+        n_blocks: int,
+        n_features: int,
+        *,
+        residual: bool = True,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.residual = residual
+        self.blocks = nn.ModuleList(
+            nn.ModuleList([_half(n_features), _half(n_features)])
+            for _ in range(n_blocks)
+        )
+        for block in self.blocks:
+            for half, last in zip(block, (False, True), strict=True):
+                _start(half[-1], zero=residual and last, generator=generator)
+
+    @property
+    def n_blocks(self) -> int:
+        """Number of blocks."""
+        return len(self.blocks)
+
+    @property
+    def n_features(self) -> int:
+        """Length of a weight."""
+        return self.blocks[0][0][-1].in_features
+
+    def step(
+        self, block: int, weight: Float[Tensor, "n_weights n_features"]
+    ) -> Float[Tensor, "n_weights n_features"]:
+        """Return what one block makes of weights."""
+        change = weight
+        for half in self.blocks[block]:
+            change = half(change)
+        return weight + change if self.residual else change
+
+    def forward(
+        self, weight: Float[Tensor, "n_weights n_features"], start: int = 0
+    ) -> Float[Tensor, "n_weights n_features"]:
+        """Return F_start(weight): all blocks from `start` on, F_i = F_{i+1} ∘ block."""
+        for block in range(start, self.n_blocks):
+            weight = self.step(block, weight)
+        return weight
+
+
+def _half(n_features: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.BatchNorm1d(n_features),
+        nn.LeakyReLU(_SLOPE),
+        nn.Linear(n_features, n_features),
+    )
+
+
+@torch.no_grad()
+def _start(layer: nn.Linear, *, zero: bool, generator: torch.Generator | None) -> None:
+    """Set a layer to zero, or draw it as torch does, but from `generator`."""
+    for parameter in (layer.weight, layer.bias):
+        drawn = torch.rand(parameter.shape, generator=generator)
+        bound = 0.0 if zero else layer.in_features**-0.5
+        parameter.copy_((2 * drawn - 1) * bound)

@@ -1,0 +1,139 @@
+"""Train MetaModelNet's chain back to front on pairs of few-shot and many-shot models."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from headtail.methods._chain import Chain
+from headtail.progress import track
+
+__all__ = ["Split", "pair_loss", "train_chain"]
+
+_DATA_BATCH = 256  # examples that the cross-entropy is computed on, as in the paper
+_WEIGHTS_PER_STEP = 256  # at least: a batch norm wants more than one small model
+
+
+class Split(NamedTuple):
+    """The head classes that have more than 2k examples, and their classifiers.
+
+    Attributes
+    ----------
+    models
+        Learned from k examples of each class: [n_models, n_head, n_features].
+    target
+        Learned from all examples: [n_head, n_features].
+    gather
+        From positions among the split's examples to their features.
+    labels
+        Of the split's examples, among the head classes: [n_samples].
+    """
+
+    models: Float[Tensor, "n_models n_head n_features"]
+    target: Float[Tensor, "n_head n_features"]
+    gather: Callable[[Tensor], Tensor]
+    labels: Int[Tensor, " n_samples"]
+
+
+def pair_loss(
+    predicted: Float[Tensor, "n_models n_head n_features"],
+    target: Float[Tensor, "n_head n_features"],
+    features: Float[Tensor, "n_samples n_features"],
+    labels: Int[Tensor, " n_samples"],
+    *,
+    scale: float,
+    performance_weight: float,
+) -> Float[Tensor, ""]:
+    """Return ‖F(θ) - θ*‖² + λ · cross-entropy, a mean over classes (MetaModelNet eq. 1).
+
+    The distance is in units of the targets' mean square length, the cross-entropy a
+    mean over examples: λ means the same for all data. `scale` multiplies the logits.
+
+    Examples
+    --------
+    >>> import torch
+    >>> eye = torch.eye(2)
+    >>> loss = pair_loss(
+    ...     0 * eye[None], eye, eye, torch.arange(2), scale=1.0, performance_weight=1.0
+    ... )
+    >>> round(loss.item(), 4)  # 1 + log 2
+    1.6931
+    """
+    distance = (predicted - target).square().sum() / (
+        len(predicted) * target.square().sum()
+    )
+    if performance_weight == 0:
+        return distance
+    logits = scale * torch.einsum("nf,mcf->nmc", features, predicted)
+    repeated = labels.repeat_interleave(len(predicted))
+    return distance + performance_weight * F.cross_entropy(
+        logits.flatten(0, 1), repeated
+    )
+
+
+def train_chain(
+    chain: Chain,
+    splits: list[Split],
+    stages: list[list[tuple[int, int]]],
+    *,
+    scale: float,
+    performance_weight: float,
+    steps: int,
+    learning_rate: float,
+    weight_decay: float,
+    generator: torch.Generator,
+    label: str,
+) -> None:
+    """Train the chain in place, stage by stage.
+
+    A stage is a list of tasks (split, block where its models enter): every step shows
+    the first of them, and one of the others. The blocks from the first one's on are
+    trained.
+    """
+    chain.train()
+    turns = ((tasks, step) for tasks in stages for step in range(steps))
+    for tasks, step in track(turns, len(stages) * steps, label):
+        if step == 0:
+            trained = [
+                p for block in chain.blocks[tasks[0][1] :] for p in block.parameters()
+            ]
+            optimizer = torch.optim.AdamW(
+                trained, lr=learning_rate, weight_decay=weight_decay
+            )
+            schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+        shown = [tasks[0]]
+        if len(tasks) > 1:
+            shown.append(tasks[1 + _below(len(tasks) - 1, generator)])
+        optimizer.zero_grad()
+        for split, start in shown:
+            loss = _task_loss(
+                chain, splits[split], start, scale, performance_weight, generator
+            )
+            loss.backward()
+        optimizer.step()
+        schedule.step()
+    chain.eval()
+
+
+def _task_loss(chain, split, start, scale, performance_weight, generator) -> Tensor:
+    n_models, n_head, n_features = split.models.shape
+    n_shown = min(n_models, -(-_WEIGHTS_PER_STEP // n_head))
+    chosen = torch.randint(n_models, (n_shown,), generator=generator)
+    models = split.models[chosen.to(split.models.device)]
+    predicted = chain(models.flatten(0, 1), start).view_as(models)
+    rows = torch.randint(len(split.labels), (_DATA_BATCH,), generator=generator)
+    return pair_loss(
+        predicted,
+        split.target,
+        split.gather(rows),
+        split.labels[rows].to(predicted.device),
+        scale=scale,
+        performance_weight=performance_weight,
+    )
+
+
+def _below(n: int, generator: torch.Generator) -> int:
+    return int(torch.randint(n, (1,), generator=generator))

@@ -11,6 +11,8 @@ from headtail.methods import shared_bases
 from headtail.registry import get_method
 
 RATES: Mapping[str, tuple[float, ...]] = {
+    "over-sampling": (2.0, 20.0),
+    "under-sampling": (2.0, 20.0),
     "class-weighted": (2.0, 20.0),
     "focal": (2.0, 20.0),
     "class-balanced": (2.0, 20.0),

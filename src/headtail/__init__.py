@@ -28,6 +28,8 @@ from headtail.methods.decoupled import (
 from headtail.methods.transfer import (
     AlphaNetClassifier,
     CompositionalClassifier,
+    MetaModelNetClassifier,
+    ModelRegressionClassifier,
     attend,
     compose,
     transfer,
@@ -61,6 +63,8 @@ __all__ = [
     "LinearClassifier",
     "LinearHead",
     "LogitAdjustedClassifier",
+    "MetaModelNetClassifier",
+    "ModelRegressionClassifier",
     "NearestClassMeanClassifier",
     "RetrainedClassifier",
     "ShotGroups",

@@ -2,13 +2,14 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import Progress
 
-__all__ = ["track"]
+__all__ = ["counter", "track"]
 
 _T = TypeVar("_T")
 _PATIENCE_S = 2.0
@@ -16,19 +17,32 @@ _PATIENCE_S = 2.0
 
 def track(items: Iterable[_T], total: int, label: str) -> Iterator[_T]:
     """Yield the items; after two seconds show how far they are."""
+    with counter(total, label) as advance:
+        for item in items:
+            yield item
+            advance(1)
+
+
+@contextmanager
+def counter(total: int, label: str) -> Iterator[Callable[[int], None]]:
+    """Give a function to call with how much was done; show it after two seconds."""
     begin = time.monotonic()
     bar: Progress | None = None
+    done = 0
+
+    def advance(more: int) -> None:
+        nonlocal bar, done
+        done += more
+        late = time.monotonic() - begin > _PATIENCE_S
+        if bar is None and late and sys.stderr.isatty():
+            bar = Progress(console=Console(stderr=True), transient=True)
+            bar.start()
+            bar.add_task(label, total=total)
+        if bar is not None:
+            bar.update(bar.task_ids[0], completed=done)
+
     try:
-        for done, item in enumerate(items):
-            yield item
-            if bar is None and time.monotonic() - begin > _PATIENCE_S:
-                if not sys.stderr.isatty():
-                    continue
-                bar = Progress(console=Console(stderr=True), transient=True)
-                bar.start()
-                task = bar.add_task(label, total=total)
-            if bar is not None:
-                bar.update(task, completed=done + 1)
+        yield advance
     finally:
         if bar is not None:
             bar.stop()

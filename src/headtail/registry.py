@@ -18,7 +18,12 @@ from headtail.methods.decoupled import (
     TauNormalizedClassifier,
     WeightScaledClassifier,
 )
-from headtail.methods.transfer import CompositionalClassifier
+from headtail.methods.transfer import (
+    AlphaNetClassifier,
+    CompositionalClassifier,
+    MetaModelNetClassifier,
+    ModelRegressionClassifier,
+)
 
 __all__ = ["METHODS", "Method", "get_method", "load_classifier", "recommended_method"]
 
@@ -77,6 +82,22 @@ METHODS: tuple[Method, ...] = (
         family="base",
         paper="https://arxiv.org/abs/1804.09458",
         summary="Train a cosine head on the features, square-root sampled.",
+    ),
+    Method(
+        name="over-sampling",
+        estimator=LinearClassifier,
+        family="base",
+        paper="https://arxiv.org/abs/1512.05830",
+        summary="Train a linear head, every class repeated to the size of the largest.",
+        parameters={"sampling": "over", "learning_rate": _LOSS_RATE},
+    ),
+    Method(
+        name="under-sampling",
+        estimator=LinearClassifier,
+        family="base",
+        paper="https://doi.org/10.1109/TKDE.2008.239",
+        summary="Train a linear head, every class cut to the median class size.",
+        parameters={"sampling": "under", "learning_rate": _LOSS_RATE},
     ),
     Method(
         name="class-weighted",
@@ -182,6 +203,43 @@ METHODS: tuple[Method, ...] = (
         paper="https://openaccess.thecvf.com/content/CVPR2022/html/Parisot_Long-Tail_Recognition_via_Compositional_Knowledge_Transfer_CVPR_2022_paper.html",
         summary="Compose each class's classifier from those of well-known classes.",
         recommended=True,
+    ),
+    Method(
+        name="alphanet",
+        estimator=AlphaNetClassifier,
+        family="transfer",
+        paper="https://arxiv.org/abs/2008.07073v1",
+        summary="Learn to compose few-shot classifiers with their neighbours' ones.",
+    ),
+    Method(
+        name="alphanet-shared",
+        estimator=AlphaNetClassifier,
+        family="transfer",
+        paper="https://arxiv.org/abs/2008.07073",
+        summary="Add to few-shot classifiers what one network composes of neighbours.",
+        parameters={"variant": "shared"},
+    ),
+    Method(
+        name="model-regression",
+        estimator=ModelRegressionClassifier,
+        family="transfer",
+        paper="https://doi.org/10.1007/978-3-319-46466-4_37",
+        summary="Regress many-shot from few-shot weights by one network.",
+    ),
+    Method(
+        name="metamodelnet-fixed",
+        estimator=MetaModelNetClassifier,
+        family="transfer",
+        paper="https://proceedings.neurips.cc/paper/2017/hash/147ebe637038ca50a1265abac8dea181-Abstract.html",
+        summary="Learn how weights grow from one number of examples on.",
+        parameters={"split": "fixed"},
+    ),
+    Method(
+        name="metamodelnet",
+        estimator=MetaModelNetClassifier,
+        family="transfer",
+        paper="https://proceedings.neurips.cc/paper/2017/hash/147ebe637038ca50a1265abac8dea181-Abstract.html",
+        summary="Learn how weights grow with data, and let those of tail classes grow.",
     ),
 )
 

@@ -54,32 +54,23 @@ class Chain(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        self.n_features = n_features
         self.residual = residual
         self.blocks = nn.ModuleList(
-            nn.ModuleList([_half(n_features), _half(n_features)])
+            _block(n_features, zero=residual, generator=generator)
             for _ in range(n_blocks)
         )
-        for block in self.blocks:
-            for half, last in zip(block, (False, True), strict=True):
-                _start(half[-1], zero=residual and last, generator=generator)
 
     @property
     def n_blocks(self) -> int:
         """Number of blocks."""
         return len(self.blocks)
 
-    @property
-    def n_features(self) -> int:
-        """Length of a weight."""
-        return self.blocks[0][0][-1].in_features
-
     def step(
         self, block: int, weight: Float[Tensor, "n_weights n_features"]
     ) -> Float[Tensor, "n_weights n_features"]:
         """Return what one block makes of weights."""
-        change = weight
-        for half in self.blocks[block]:
-            change = half(change)
+        change: Tensor = self.blocks[block](weight)
         return weight + change if self.residual else change
 
     def forward(
@@ -91,18 +82,20 @@ class Chain(nn.Module):
         return weight
 
 
-def _half(n_features: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.BatchNorm1d(n_features),
-        nn.LeakyReLU(_SLOPE),
-        nn.Linear(n_features, n_features),
-    )
-
-
-@torch.no_grad()
-def _start(layer: nn.Linear, *, zero: bool, generator: torch.Generator | None) -> None:
-    """Set a layer to zero, or draw it as torch does, but from `generator`."""
-    for parameter in (layer.weight, layer.bias):
-        drawn = torch.rand(parameter.shape, generator=generator)
-        bound = 0.0 if zero else layer.in_features**-0.5
-        parameter.copy_((2 * drawn - 1) * bound)
+def _block(
+    n_features: int, *, zero: bool, generator: torch.Generator | None
+) -> nn.Sequential:
+    """Return a fresh block, its last layer zero or drawn as torch does."""
+    layers = [nn.Linear(n_features, n_features) for _ in range(2)]
+    with torch.no_grad():
+        for layer in layers:
+            for parameter in layer.parameters():
+                drawn = torch.rand(parameter.shape, generator=generator)
+                parameter.copy_((2 * drawn - 1) * n_features**-0.5)
+        if zero:
+            for parameter in layers[1].parameters():
+                parameter.zero_()
+    halves = [
+        (nn.BatchNorm1d(n_features), nn.LeakyReLU(_SLOPE), layer) for layer in layers
+    ]
+    return nn.Sequential(*halves[0], *halves[1])

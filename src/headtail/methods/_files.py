@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from headtail.files import write_tensors
 from headtail.heads import Head, LinearHead, build_head
 from headtail.labels import decode_labels, encode_labels
+from headtail.methods._chain import Chain
 from headtail.methods._selection import Selection
 from headtail.statistics import ClassStatistics
 from headtail.version import __version__
@@ -41,7 +42,16 @@ _KINDS: dict[str, Any] = {
     "neighbor_distances_": np.ndarray,
     "coefficients_": np.ndarray,
     "best_coefficients_": np.ndarray,
+    "shots_": tuple,
+    "blocks_": np.ndarray,
+    "chain_": Chain,
+    "unit_": float,
+    "plain_head_": Head,
+    "few_shot_weight_": np.ndarray,
+    "lengths_": np.ndarray,
 }
+# Two halves of a block: batch norm has five tensors, a full layer two.
+_PER_BLOCK = 14
 _STATISTICS = ("class_counts", "zero_counts", "sums", "unit_sums")
 
 
@@ -162,6 +172,10 @@ def _encode(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
         tensors |= {f"{name}.{key}": t for key, t in value.state_dict().items()}
         labels = None if value.classes is None else encode_labels(value.classes)
         return {"kind": "head", "spec": value.spec(), "classes": labels}
+    if isinstance(value, Chain):
+        tensors |= {f"{name}.{key}": t for key, t in value.state_dict().items()}
+        size = {"n_blocks": value.n_blocks, "n_features": value.n_features}
+        return {"kind": "chain", **size, "residual": value.residual}
     if isinstance(value, Mapping):
         return {
             "kind": "mapping",
@@ -221,13 +235,10 @@ def _decode(
         return _build_selection(_decode(encoded["fields"], name, tensors, estimators))
     if kind == "statistics":
         return _build_statistics(*(tensors[f"{name}.{key}"] for key in _STATISTICS))
+    if kind == "chain":
+        return _build_chain(encoded, _under(name, tensors))
     if kind == "head":
-        prefix = f"{name}."
-        own = {
-            key.removeprefix(prefix): t
-            for key, t in tensors.items()
-            if key.startswith(prefix)
-        }
+        own = _under(name, tensors)
         labels = encoded["classes"]
         classes = None if labels is None else decode_labels(labels)
         return build_head(encoded["spec"], own, classes)
@@ -243,6 +254,30 @@ def _decode(
         }
         return estimators[encoded["name"]](**parameters)
     raise ValueError(f"{name} is of unknown kind {kind!r}")
+
+
+def _under(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors of a module, by their names in it."""
+    prefix = f"{name}."
+    return {
+        key.removeprefix(prefix): tensor
+        for key, tensor in tensors.items()
+        if key.startswith(prefix)
+    }
+
+
+def _build_chain(encoded: Mapping[str, Any], tensors: dict[str, Tensor]) -> Chain:
+    n_blocks, n_features = encoded["n_blocks"], encoded["n_features"]
+    residual = encoded["residual"]
+    if type(n_blocks) is not int or len(tensors) != _PER_BLOCK * n_blocks:
+        raise ValueError(f"a chain of {n_blocks} blocks must have their tensors")
+    # On no device: sizes come from the file, memory only from the tensors in it.
+    with torch.device("meta"):
+        chain = Chain(n_blocks, n_features, residual=residual)
+    chain.load_state_dict(tensors, assign=True)
+    if not all(t.isfinite().all() for t in tensors.values()):
+        raise ValueError("the tensors of the chain must be finite")
+    return chain.eval()
 
 
 def _build_selection(fields: dict[str, Any]) -> Selection:

@@ -7,10 +7,14 @@ from headtail.methods.transfer.compositional import (
     CompositionalClassifier,
     TopDonors,
 )
+from headtail.methods.transfer.metamodelnet import MetaModelNetClassifier
+from headtail.methods.transfer.model_regression import ModelRegressionClassifier
 
 __all__ = [
     "AlphaNetClassifier",
     "CompositionalClassifier",
+    "MetaModelNetClassifier",
+    "ModelRegressionClassifier",
     "TopDonors",
     "attend",
     "bounded_coefficients",

@@ -1,4 +1,4 @@
-"""Train MetaModelNet's chain back to front on pairs of few-shot and many-shot models."""
+"""Train MetaModelNet's chain on pairs of few-shot and many-shot models."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -14,7 +14,8 @@ from headtail.progress import track
 __all__ = ["Split", "pair_loss", "train_chain"]
 
 _DATA_BATCH = 256  # examples that the cross-entropy is computed on, as in the paper
-_WEIGHTS_PER_STEP = 256  # at least: a batch norm wants more than one small model
+# At least, where there are as many: a batch norm wants more than a few weights.
+_WEIGHTS_PER_STEP = 64
 
 
 class Split(NamedTuple):
@@ -47,10 +48,11 @@ def pair_loss(
     scale: float,
     performance_weight: float,
 ) -> Float[Tensor, ""]:
-    """Return ‖F(θ) - θ*‖² + λ · cross-entropy, a mean over classes (MetaModelNet eq. 1).
+    """Return ‖F(θ) - θ*‖² + λ · cross-entropy (MetaModelNet eq. 1).
 
-    The distance is in units of the targets' mean square length, the cross-entropy a
-    mean over examples: λ means the same for all data. `scale` multiplies the logits.
+    The distance is a mean over classes, in units of the targets' mean square length,
+    the cross-entropy a mean over examples: λ means the same for all data. `scale`
+    multiplies the logits.
 
     Examples
     --------
@@ -94,46 +96,43 @@ def train_chain(
     trained.
     """
     chain.train()
-    turns = ((tasks, step) for tasks in stages for step in range(steps))
-    for tasks, step in track(turns, len(stages) * steps, label):
+    for tasks, step in track(
+        ((tasks, step) for tasks in stages for step in range(steps)),
+        len(stages) * steps,
+        label,
+    ):
         if step == 0:
-            trained = [
-                p for block in chain.blocks[tasks[0][1] :] for p in block.parameters()
-            ]
+            blocks = chain.blocks[tasks[0][1] :]
             optimizer = torch.optim.AdamW(
-                trained, lr=learning_rate, weight_decay=weight_decay
+                blocks.parameters(), lr=learning_rate, weight_decay=weight_decay
             )
             schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-        shown = [tasks[0]]
+        shown = tasks[:1]
         if len(tasks) > 1:
-            shown.append(tasks[1 + _below(len(tasks) - 1, generator)])
+            other = torch.randint(1, len(tasks), (1,), generator=generator)
+            shown = [tasks[0], tasks[int(other)]]
         optimizer.zero_grad()
-        for split, start in shown:
-            loss = _task_loss(
-                chain, splits[split], start, scale, performance_weight, generator
+        for split, block in shown:
+            models, features, labels = _draw(splits[split], generator)
+            loss = pair_loss(
+                chain(models.flatten(0, 1), block).view_as(models),
+                splits[split].target,
+                features,
+                labels,
+                scale=scale,
+                performance_weight=performance_weight,
             )
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
     chain.eval()
 
 
-def _task_loss(chain, split, start, scale, performance_weight, generator) -> Tensor:
-    n_models, n_head, n_features = split.models.shape
+def _draw(split: Split, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw models, examples and their labels for a step."""
+    n_models, n_head = split.models.shape[:2]
     n_shown = min(n_models, -(-_WEIGHTS_PER_STEP // n_head))
     chosen = torch.randint(n_models, (n_shown,), generator=generator)
     models = split.models[chosen.to(split.models.device)]
-    predicted = chain(models.flatten(0, 1), start).view_as(models)
     rows = torch.randint(len(split.labels), (_DATA_BATCH,), generator=generator)
-    return pair_loss(
-        predicted,
-        split.target,
-        split.gather(rows),
-        split.labels[rows].to(predicted.device),
-        scale=scale,
-        performance_weight=performance_weight,
-    )
-
-
-def _below(n: int, generator: torch.Generator) -> int:
-    return int(torch.randint(n, (1,), generator=generator))
+    return models, split.gather(rows), split.labels[rows].to(models.device)

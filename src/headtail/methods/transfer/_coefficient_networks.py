@@ -1,5 +1,7 @@
 """The networks that learn AlphaNet's coefficients: one per class, or one for all."""
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -18,7 +20,7 @@ _WIDTH = 32  # of the shared network's three layers
 
 
 def starting_coefficients(n_few: int, n_vectors: int, gamma: float) -> Tensor:
-    """Return γ for the own classifier and (1 - γ) / K for the others."""
+    """Return gamma for the own classifier, (1 - gamma) / K for the others."""
     start = torch.full((n_few, n_vectors), (1 - gamma) / (n_vectors - 1))
     start[:, 0] = gamma
     return start
@@ -62,7 +64,7 @@ class PerClassNetworks(nn.Module):
         Bound of the own coefficient.
     generator
         Of the second layers' weights. Their biases start so that the coefficients
-        start at γ and (1 - γ) / K.
+        start at gamma and (1 - gamma) / K.
     n_vectors
         Coefficients of a class, K + 1.
     """
@@ -86,7 +88,7 @@ class PerClassNetworks(nn.Module):
         start = starting_coefficients(n_few, n_vectors, gamma).to(hidden)
         self.bias = nn.Parameter(torch.zeros_like(start))
         with torch.no_grad():
-            self.bias += start - self._outputs()
+            self.bias.add_(start - self._outputs())
 
     gain: Tensor
 
@@ -128,7 +130,7 @@ class SharedNetwork(nn.Module):
         sizes = [inputs.shape[1], _WIDTH, _WIDTH, _WIDTH, n_vectors - 1]
         self.layers = nn.ModuleList(
             nn.Linear(fan_in, fan_out, device=inputs.device, dtype=inputs.dtype)
-            for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True)
+            for fan_in, fan_out in pairwise(sizes)
         )
         with torch.no_grad():
             for parameter, fan_in in zip(self.parameters(), _twice(sizes), strict=True):

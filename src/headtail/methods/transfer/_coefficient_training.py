@@ -101,11 +101,11 @@ def train_coefficients(
     epochs = _epochs(labels, composition.few.cpu(), schedule, generator)
     history = []
     for rows in track(epochs, schedule.epochs, label):
-        for batch in rows.split(schedule.batch_size):
+        for batch in torch.split(rows, schedule.batch_size):
             logits = composition.logits(frozen(batch), network())
             loss = F.cross_entropy(logits, labels[batch].to(logits.device))
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             # Of an overconfident base, one example can send the coefficients anywhere.
             nn.utils.clip_grad_norm_(parameters, _LONGEST_GRADIENT)
             optimizer.step()

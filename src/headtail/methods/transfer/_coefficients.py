@@ -35,8 +35,8 @@ def bounded_coefficients(
 ) -> Float[Tensor, "n_few n_vectors"]:
     """Normalise coefficients, then clamp them, keeping signs (AlphaNet section 3.2).
 
-    The first, the class's own, is at most γ in size, each of the K others at least
-    (1 - γ) / K; nothing is normalised after that.
+    The first, the class's own, is at most gamma in size, each of the K others at least
+    (1 - gamma) / K; nothing is normalised after that.
 
     A hard clamp has no gradient where it acts: with all of them acting nothing would
     be learned. Here the gradient passes a clamp wherever a step along it leads back
@@ -48,7 +48,9 @@ def bounded_coefficients(
     >>> bounded_coefficients(torch.tensor([[8.0, 1.0, -1.0]]), gamma=0.6)
     tensor([[ 0.6000,  0.2000, -0.2000]])
     """
-    bounded: Tensor = _Clamp.apply(normalized_coefficients(raw), gamma)
+    bounded: Tensor = _Clamp.apply(  # type: ignore[no-untyped-call]
+        normalized_coefficients(raw), gamma
+    )
     return bounded
 
 
@@ -66,7 +68,7 @@ class _Clamp(torch.autograd.Function):
         return sign * clamped
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         sign, clamped = ctx.saved_tensors
         growth = -sign * gradient  # what a step of descent does to the size
         inward = torch.cat([growth[:, :1] < 0, growth[:, 1:] > 0], dim=1)
@@ -75,10 +77,10 @@ class _Clamp(torch.autograd.Function):
 
 def compose_rows(
     coefficients: Float[Tensor, "n_few n_vectors"],
-    rows: Float[Tensor, "n_classes *n_features"],
+    rows: Float[Tensor, "n_classes ..."],
     vectors: Int[Tensor, "n_few n_vectors"],
-) -> Float[Tensor, "n_few *n_features"]:
-    """Return Σ α[j] · rows[vectors[j]] for every few-shot class (AlphaNet eq. 2, 3).
+) -> Float[Tensor, "n_few ..."]:
+    """Return Σ c[j] · rows[vectors[j]] for every few-shot class (AlphaNet eq. 2, 3).
 
     Examples
     --------

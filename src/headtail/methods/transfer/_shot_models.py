@@ -14,6 +14,7 @@ __all__ = [
     "Solver",
     "balanced_targets",
     "draw_shots",
+    "many_shot_model",
     "ridge_models",
     "shot_models",
     "softmax_models",
@@ -113,18 +114,16 @@ def softmax_models(
     inverse = torch.cholesky_inverse(
         torch.linalg.cholesky(_with_penalty(matrix / (2 * n_samples), penalty))
     )
-    size = n_samples if dual else n_features
-    current = features.new_zeros(n_models, size, n_classes)
-    ahead, momentum = current, 1.0
-    for _ in range(iterations):
-        logits = torch.bmm(matrix if dual else features, ahead)
+
+    def gradient(weight: Tensor) -> Tensor:
+        logits = torch.bmm(matrix if dual else features, weight)
         residual = (logits.softmax(dim=2) - targets).div_(n_samples)
-        gradient = residual if dual else torch.bmm(turned, residual)
-        gradient = gradient.add(ahead, alpha=penalty)
-        stepped = torch.baddbmm(ahead, inverse, gradient, alpha=-1)
-        faster = (1 + math.sqrt(1 + 4 * momentum**2)) / 2
-        ahead = torch.lerp(current, stepped, 1 + (momentum - 1) / faster)
-        current, momentum = stepped, faster
+        inner = residual if dual else torch.bmm(turned, residual)
+        return inner.add(weight, alpha=penalty)
+
+    size = n_samples if dual else n_features
+    start = features.new_zeros(n_models, size, n_classes)
+    current = _descend(start, gradient, lambda g: torch.bmm(inverse, g), iterations)
     if dual:
         return torch.bmm(current.transpose(1, 2), features)
     return current.transpose(1, 2)
@@ -139,7 +138,7 @@ def shot_models(
     solver: Solver,
     penalty: float,
     generator: torch.Generator,
-    after_chunk: Callable[[int], None] = lambda done: None,
+    advance: Callable[[int], None] | None = None,
 ) -> Float[Tensor, "n_models n_classes n_features"]:
     """Return classifiers from `shots` random examples of each class each.
 
@@ -151,8 +150,8 @@ def shot_models(
         From indices of examples, of any shape, to their features.
     labels
         0 … n_classes - 1, each at least `shots` times.
-    after_chunk
-        Told how many models are done.
+    advance
+        Told how many models every chunk held, if given.
     """
     n_classes = int(labels.max()) + 1
     example = gather(torch.zeros(1, dtype=torch.int64))
@@ -168,8 +167,73 @@ def shot_models(
     for chunk in row_blocks(n_models, largest, _AT_ONCE):
         rows = draw_shots(labels, chunk.stop - chunk.start, shots, generator)
         models[chunk] = solve(gather(rows), targets, penalty)
-        after_chunk(chunk.stop)
+        if advance is not None:
+            advance(len(rows))
     return models
+
+
+def many_shot_model(
+    features: Float[Tensor, "n_samples n_features"],
+    labels: Int[Tensor, " n_samples"],
+    *,
+    solver: Solver,
+    penalty: float,
+    iterations: int = _ITERATIONS,
+) -> Float[Tensor, "n_classes n_features"]:
+    """Return the classifier learned from all examples, by the solver of k-shot models.
+
+    Every class counts alike, however many examples it has, as it does in a k-shot
+    model: so both live in the same scale.
+    """
+    counts = torch.bincount(labels)
+    n_classes = len(counts)
+    share = (1 / (n_classes * counts.to(features)))[labels]
+    scatter = _weighted_scatter(features, share)
+    if solver == "ridge":
+        means = features.new_zeros(n_classes, features.shape[1])
+        means.index_add_(0, labels, features * share[:, None] * n_classes)
+        right = (means - means.mean(dim=0)).double()
+        return _solve(_with_penalty(scatter, penalty), right.T).T.to(features)
+    bound = torch.linalg.cholesky(_with_penalty(scatter / 2, penalty))
+    inverse = torch.cholesky_inverse(bound).to(features)
+    blocks = list(row_blocks(len(features), max(n_classes, features.shape[1])))
+
+    def gradient(weight: Tensor) -> Tensor:
+        total = penalty * weight
+        for rows in blocks:
+            residual = (features[rows] @ weight).softmax(dim=1)
+            residual[torch.arange(len(residual)), labels[rows]] -= 1
+            total += features[rows].T @ (residual * share[rows, None])
+        return total
+
+    start = features.new_zeros(features.shape[1], n_classes)
+    return _descend(start, gradient, lambda g: inverse @ g, iterations).T
+
+
+def _weighted_scatter(features: Tensor, share: Tensor) -> Tensor:
+    """Return Σ share · x xᵀ; products in the features' dtype, their sum in float64."""
+    n_features = features.shape[1]
+    total = features.new_zeros(n_features, n_features, dtype=torch.float64)
+    for rows in row_blocks(len(features), n_features):
+        scaled = features[rows] * share[rows, None].sqrt()
+        total += scaled.T @ scaled
+    return total
+
+
+def _descend(
+    start: Tensor,
+    gradient: Callable[[Tensor], Tensor],
+    precondition: Callable[[Tensor], Tensor],
+    iterations: int,
+) -> Tensor:
+    """Return where accelerated steps of minus the preconditioned gradient lead."""
+    current, ahead, momentum = start, start, 1.0
+    for _ in range(iterations):
+        stepped = ahead - precondition(gradient(ahead))
+        faster = (1 + math.sqrt(1 + 4 * momentum**2)) / 2
+        ahead = torch.lerp(current, stepped, 1 + (momentum - 1) / faster)
+        current, momentum = stepped, faster
+    return current
 
 
 def _with_penalty(matrices: Tensor, penalty: float) -> Tensor:

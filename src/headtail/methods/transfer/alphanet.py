@@ -65,7 +65,7 @@ class AlphaNetClassifier(MetaEstimatorMixin, HeadClassifier):
         By what the epoch is chosen: mean recall of all classes, or of the few-shot
         ones. Both are in `best_coefficients_`.
     base_ratio : float
-        Base-class examples in an epoch, for each few-shot example (ρ).
+        Base-class examples in an epoch, for each few-shot example: the rho of the code.
     epochs : int or None
         None is 100, and 25 for ``"shared"``.
     learning_rate : float or None
@@ -116,7 +116,8 @@ class AlphaNetClassifier(MetaEstimatorMixin, HeadClassifier):
     --------
     >>> import numpy as np
     >>> X = np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.0, 0.9], [0.7, 0.6]])
-    >>> X, y = np.repeat(X, [20, 20, 20, 20, 8], axis=0), np.repeat([0, 1, 2], [40, 40, 8])
+    >>> X = np.repeat(X, [20, 20, 20, 20, 8], axis=0)
+    >>> y = np.repeat([0, 1, 2], [40, 40, 8])
     >>> clf = AlphaNetClassifier(n_neighbors=2, epochs=5, random_state=0).fit(X, y)
     >>> clf.few_classes_, clf.neighbors_, clf.coefficients_.shape
     (array([2]), array([[0, 1]]), (1, 3))
@@ -237,9 +238,9 @@ class AlphaNetClassifier(MetaEstimatorMixin, HeadClassifier):
         """Use the base as it is: there is nobody to give, or nobody to receive."""
         lacking = "few-shot" if not len(self.few_classes_) else "base"
         warnings.warn(
-            f"There is no {lacking} class (few-shot: fewer than 20 examples; the "
-            f"counts go from {self.class_counts_.min()} to {self.class_counts_.max()}): "
-            "the base stays as it is.",
+            f"There is no {lacking} class; few-shot ones have fewer than 20 examples, "
+            f"and the counts go from {self.class_counts_.min()} to "
+            f"{self.class_counts_.max()}. The base stays as it is.",
             stacklevel=3,
         )
         self.base_head_ = self._fitted_base(features, positions)
@@ -358,17 +359,17 @@ class AlphaNetClassifier(MetaEstimatorMixin, HeadClassifier):
     def _composed(self, coefficients: npt.NDArray[Any]) -> LinearHead:
         """Return the base head with composed rows in the place of few-shot ones."""
         base = self.base_head_
-        few = torch.from_numpy(self.few_classes_)
-        vectors = np.column_stack([self.few_classes_, self.neighbors_])
-        vectors = torch.from_numpy(vectors).to(base.weight.device)
         alpha = torch.from_numpy(coefficients).to(base.weight)
+        own = self.few_classes_[:, None]
+        vectors = torch.from_numpy(np.hstack([own, self.neighbors_]))
+        vectors = vectors.to(alpha.device)
+        few = vectors[:, 0]
         weight = base.weight.index_copy(
-            0, few.to(base.weight.device), compose_rows(alpha, base.weight, vectors)
+            0, few, compose_rows(alpha, base.weight, vectors)
         )
-        bias = base.bias
+        bias: Tensor | None = base.bias
         if bias is not None and self.variant != "shared":
-            composed = compose_rows(alpha, bias, vectors)
-            bias = bias.index_copy(0, few.to(bias.device), composed)
+            bias = bias.index_copy(0, few, compose_rows(alpha, bias, vectors))
         return LinearHead(
             weight,
             bias,

@@ -1,0 +1,391 @@
+"""What MetaModelNet and model regression share: a network from weights to weights."""
+
+import warnings
+from abc import abstractmethod
+from collections.abc import Sequence
+from itertools import product
+from numbers import Integral, Real
+from typing import Any, ClassVar, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from headtail.heads import LinearHead
+from headtail.labels import positions_of
+from headtail.methods._chain import Chain, entry_blocks
+from headtail.methods._constraints import Interval, StrOptions
+from headtail.methods._estimator import HeadClassifier, check_finite, computing_dtype
+from headtail.methods._selection import Selection, mean_recalls
+from headtail.methods._validation import held_out_part, new_generator, open_validation
+from headtail.methods.transfer._bank import Scaled, scaled_features
+from headtail.methods.transfer._meta_training import (
+    Plan,
+    Ready,
+    Recipe,
+    SplitFeatures,
+    mean_lengths,
+    moved,
+    prepare,
+    train_plan,
+    usable_shots,
+)
+from headtail.methods.transfer._shot_models import (
+    Solver,
+    many_shot_model,
+    shot_models,
+)
+from headtail.tensors import row_blocks, shown
+
+__all__ = ["MetaModelClassifier"]
+
+_MOST_SHOTS = (1, 2, 4, 8, 16, 32, 64)
+_PERFORMANCE_WEIGHTS = (0.1, 1.0, 10.0)
+
+
+class MetaModelClassifier(HeadClassifier):
+    """Base of the classifiers that map few-shot to many-shot weights; see there."""
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "shots": "no_validation",
+        "n_models": "no_validation",
+        "solver": [StrOptions(set(get_args(Solver)))],
+        "penalty": [Interval(Real, 0, None, closed="neither")],
+        "performance_weight": [
+            Interval(Real, 0, None, closed="left"),
+            StrOptions({"auto"}),
+        ],
+        "steps": [Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "random_state": ["random_state"],
+        "device": [str, torch.device, None],
+    }
+    _saved: ClassVar[tuple[str, ...]] = (
+        "shots_",
+        "blocks_",
+        "chain_",
+        "unit_",
+        "plain_head_",
+        "few_shot_weight_",
+        "lengths_",
+        "selection_",
+    )
+    _shapes: ClassVar[dict[str, tuple[str | int, ...]]] = {
+        "few_shot_weight_": ("n_classes", "n_features"),
+        "lengths_": ("n_shots", 3),
+    }
+
+    shots: Any
+    n_models: Any
+    solver: Solver
+    penalty: float
+    performance_weight: Any
+    steps: int
+    learning_rate: float
+    validation_fraction: float
+    random_state: Any
+    device: Any
+
+    shots_: tuple[int, ...]
+    blocks_: npt.NDArray[np.int64]
+    chain_: Chain
+    unit_: float
+    plain_head_: LinearHead
+    few_shot_weight_: npt.NDArray[Any]
+    lengths_: npt.NDArray[np.float64]
+    selection_: Selection | None
+    head_: LinearHead
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        validation: tuple[Any, Any] | None = None,
+        split_features: SplitFeatures | None = None,
+    ) -> "MetaModelClassifier":
+        """Learn few-shot and many-shot models, and the network between them.
+
+        Where there is a choice, it is made on a part of the training data that is held
+        out; then all is learned again from all data. `validation`, a pair (X, y), takes
+        the place of the part: one training is enough.
+
+        `split_features`, if given, is called with the labels of each split's head
+        classes and returns features of all examples, rows and columns as in X, from a
+        network that was fine-tuned on those classes. X itself holds the features that
+        the head will be used with.
+        """
+        with self._fitting():
+            features, positions = self._open_fit(X, y)
+            check_finite(features)
+            shots = self._shots()
+            recipe = Recipe(
+                solver=self.solver,
+                penalty=float(self.penalty),
+                n_models=self._n_models(shots),
+                steps=self.steps,
+                learning_rate=float(self.learning_rate),
+            )
+            usable = usable_shots(self.class_counts_, shots)
+            if (self.class_counts_ < 2 * max(usable, default=0)).any():
+                self._move(
+                    features, positions, usable, recipe, validation, split_features
+                )
+            else:
+                self._keep_plain(features, positions)
+        return self
+
+    @abstractmethod
+    def _plans(self, shots: tuple[int, ...]) -> list[Plan]:
+        """Return the networks to choose from, for a bank of these shots."""
+
+    def trajectory(
+        self, label: Any, *, start: Literal["own", "few-shot"] = "own"
+    ) -> npt.NDArray[Any]:
+        """Return how a class's weight moves through the blocks.
+
+        ``"own"`` starts with the weight learned from all of the class's examples, at
+        the block of their number, and ends with the row of `head_`; the weight of a
+        class that enters no block stays. ``"few-shot"`` starts with a weight learned
+        from as few examples as the first block is for, and passes all blocks.
+
+        Returns
+        -------
+        weights
+            Of shape (number of blocks passed + 1, n_features), in units of the head.
+        """
+        check_is_fitted(self, "head_")
+        if start not in ("own", "few-shot"):
+            raise ValueError(f"start must be 'own' or 'few-shot'; got {start!r}.")
+        row = int(positions_of(np.asarray([label]), self.classes_)[0])
+        if row < 0:
+            raise ValueError(
+                f"label must be one of classes_; got {label!r}. Known are "
+                f"{shown(self.classes_)}."
+            )
+        weight, first = self.plain_head_.weight[row].detach(), int(self.blocks_[row])
+        if start == "few-shot":
+            weight, first = torch.from_numpy(self.few_shot_weight_[row]).to(weight), 0
+            if weight.isnan().any():
+                raise ValueError(
+                    f"Class {label!r} has fewer examples than the first block is for, "
+                    "so it has no few-shot weight. Use start='own'."
+                )
+        steps = [weight[None] * self.unit_]
+        with torch.no_grad():
+            for block in range(first, self.chain_.n_blocks):
+                steps.append(self.chain_.step(block, steps[-1]))
+        return (torch.cat(steps) / self.unit_).cpu().numpy()
+
+    def _shots(self) -> tuple[int, ...]:
+        """Return the numbers of shots; refuse those that the data cannot give."""
+        given = self.shots
+        if isinstance(given, str) and given == "auto":
+            return _MOST_SHOTS
+        listed = isinstance(given, Sequence | np.ndarray) and not isinstance(given, str)
+        if not listed or not all(isinstance(k, Integral) for k in given):
+            raise TypeError(
+                f"shots must be 'auto' or a sequence of ints; got {given!r}."
+            )
+        shots = tuple(int(k) for k in given)
+        if not shots or shots[0] < 1 or any(np.diff(shots) < 1):
+            raise ValueError(
+                f"shots must be positive and rise; got {shots}. Use (1, 2, 4), say."
+            )
+        if usable_shots(self.class_counts_, shots) != shots:
+            second = int(np.sort(self.class_counts_)[-2])
+            raise ValueError(
+                "Two classes must have more than twice as many examples as each of "
+                f"shots; got {shots[-1]}, and the second largest class has {second}. "
+                f"Use at most {(second - 1) // 2}, or 'auto'."
+            )
+        return shots
+
+    def _n_models(self, shots: tuple[int, ...]) -> dict[int, int]:
+        given = self.n_models
+        if isinstance(given, Integral) and not isinstance(given, bool):
+            given = (given,) * len(shots)
+        if (
+            isinstance(given, str)
+            or not isinstance(given, Sequence | np.ndarray)
+            or len(given) != len(shots)
+            or not all(isinstance(n, Integral) and int(n) >= 1 for n in given)
+        ):
+            raise ValueError(
+                f"n_models must be a positive int, or one for each of the {len(shots)} "
+                f"shots {shots}; got {self.n_models!r}."
+            )
+        return {k: int(n) for k, n in zip(shots, given, strict=True)}
+
+    def _keep_plain(self, features: Tensor, positions: Tensor) -> None:
+        """Use the plain classifier: nobody to learn from, or nobody to move."""
+        warnings.warn(
+            "There is nothing to transfer: that takes two classes of at least 3 "
+            "examples to learn from, and one with less than twice the largest of "
+            f"shots; the counts go from {self.class_counts_.min()} to "
+            f"{self.class_counts_.max()}. The plain classifier stays as it is.",
+            stacklevel=3,
+        )
+        scaled = scaled_features(features, positions, self._like(features))
+        weight = many_shot_model(
+            scaled.features, positions, solver=self.solver, penalty=float(self.penalty)
+        )
+        self.plain_head_ = self._head(weight, scaled, 1.0)
+        self.head_ = self._head(weight, scaled, 1.0)
+        self.few_shot_weight_ = np.full(weight.shape, np.nan)
+        self.chain_ = Chain(0, features.shape[1]).to(weight)
+        self.blocks_ = np.zeros(len(self.classes_), dtype=np.int64)
+        self.shots_, self.unit_, self.selection_ = (), 1.0, None
+        self.lengths_ = np.empty((0, 3))
+
+    def _move(
+        self,
+        features: Tensor,
+        positions: Tensor,
+        shots: tuple[int, ...],
+        recipe: Recipe,
+        validation: tuple[Any, Any] | None,
+        split_features: SplitFeatures | None,
+    ) -> None:
+        """Choose where there is a choice, train the chain, and move the weights."""
+        generator = new_generator(self.random_state)
+        common: dict[str, Any] = {
+            "like": self._like(features),
+            "generator": generator,
+            "split_features": split_features,
+        }
+        weights: tuple[float, ...] = _PERFORMANCE_WEIGHTS
+        if self.performance_weight != "auto":
+            weights = (float(self.performance_weight),)
+        plans = self._plans(shots)
+        plan, weight, chain, ready = plans[0], weights[0], None, None
+        self.selection_ = None
+        if len(plans) * len(weights) > 1:
+            kept = None
+            if validation is None:
+                held = held_out_part(
+                    positions, self.validation_fraction, generator, type(self).__name__
+                )
+                kept, tested = (
+                    ~held,
+                    (features[held.to(features.device)], positions[held]),
+                )
+            else:
+                tested = open_validation(self, validation)
+            ready = prepare(
+                features, positions, self.classes_, shots, recipe, kept=kept, **common
+            )
+            candidates = list(product(self._plans(ready.shots), weights))
+            chains = [train_plan(ready, *c, recipe, generator) for c in candidates]
+            best = self._select(ready, candidates, chains, *tested, kept is not None)
+            plan, weight = candidates[best]
+            chain = chains[best] if kept is None else None
+        if ready is None or chain is None:
+            wanted = self._shots_of(plan, shots)
+            ready = prepare(
+                features, positions, self.classes_, wanted, recipe, **common
+            )
+            plan = self._plans(wanted)[0]
+            chain = train_plan(ready, plan, weight, recipe, generator)
+        self._keep(ready, plan, chain)
+        self.few_shot_weight_ = self._few_shot(ready, positions, recipe, generator)
+
+    def _shots_of(self, plan: Plan, shots: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shots whose bank a chosen plan needs: all of them, usually."""
+        return shots
+
+    def _select(
+        self,
+        ready: Ready,
+        candidates: list[tuple[Plan, float]],
+        chains: list[Chain],
+        features: Tensor,
+        positions: Tensor,
+        held_out: bool,
+    ) -> int:
+        """Score all candidates on held-out data; keep the record; return the best."""
+        heads = [
+            self._moved_head(ready, plan, chain)
+            for (plan, _), chain in zip(candidates, chains, strict=True)
+        ]
+        predicted = torch.empty(len(heads), len(features), dtype=torch.int64)
+        with torch.no_grad():
+            for rows in row_blocks(len(features), features.shape[1]):
+                block = features[rows].to(ready.weight)
+                for row, head in zip(predicted, heads, strict=True):
+                    row[rows] = head(block).argmax(dim=1).cpu()
+        recalls = mean_recalls(predicted, positions, len(self.classes_)).numpy()
+        missing = np.isnan(recalls[0])
+        scores = recalls[:, ~missing].mean(axis=1)
+        self.selection_ = Selection(
+            candidates=tuple(
+                {"performance_weight": weight, "shots": list(plan.shots)}
+                for plan, weight in candidates
+            ),
+            scores=scores,
+            best_index=int(scores.argmax()),
+            data=(
+                f"{self.validation_fraction:g} of the training data, held out"
+                if held_out
+                else "the validation data given to fit"
+            ),
+            n_samples=len(positions),
+            missing_classes=self.classes_[missing],
+            optimistic=False,
+        )
+        return self.selection_.best_index
+
+    def _keep(self, ready: Ready, plan: Plan, chain: Chain) -> None:
+        bank, scaled = ready.bank, ready.scaled
+        self.shots_, self.chain_ = plan.shots, chain
+        self.blocks_ = entry_blocks(ready.class_counts, plan.shots).numpy()
+        self.unit_ = scaled.spread / bank.scale
+        self.plain_head_ = self._head(ready.weight, scaled, bank.scale)
+        self.head_ = self._moved_head(ready, plan, chain)
+        self.lengths_ = mean_lengths(ready, plan, chain).numpy()
+
+    def _few_shot(
+        self,
+        ready: Ready,
+        positions: Tensor,
+        recipe: Recipe,
+        generator: torch.Generator,
+    ) -> npt.NDArray[Any]:
+        """Return one model of all classes that have enough examples; NaN elsewhere."""
+        k = self.shots_[0]
+        able = (ready.class_counts >= k).nonzero().flatten()
+        rows = torch.isin(positions, able).nonzero().flatten()
+        features = ready.scaled.features
+        model = shot_models(
+            lambda chosen: features[rows[chosen].to(features.device)],
+            torch.searchsorted(able, positions[rows]),
+            1,
+            k,
+            solver=recipe.solver,
+            penalty=recipe.penalty,
+            generator=generator,
+        )[0]
+        # In units of the head, as `plain_head_` is.
+        factor = ready.bank.unit * ready.bank.scale / ready.scaled.spread
+        result = np.full(ready.weight.shape, np.nan, dtype=model.cpu().numpy().dtype)
+        result[able.numpy()] = (model * factor).cpu().numpy()
+        return result
+
+    def _moved_head(self, ready: Ready, plan: Plan, chain: Chain) -> LinearHead:
+        blocks = entry_blocks(ready.class_counts, plan.shots)
+        weight = moved(chain, ready.weight, blocks)
+        return self._head(weight, ready.scaled, ready.bank.scale)
+
+    def _head(self, weight: Tensor, scaled: Scaled, scale: float) -> LinearHead:
+        return LinearHead(
+            weight * (scale / scaled.spread),
+            center=scaled.center,
+            classes=self.classes_,
+        )
+
+    def _like(self, features: Tensor) -> Tensor:
+        place = self._work_device(features)
+        return torch.empty(0, dtype=computing_dtype(features), device=place)

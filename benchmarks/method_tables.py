@@ -1,13 +1,17 @@
 """All methods of the registry on the three shared sets, five seeds: docs/benchmarks.md.
 
-``python -m benchmarks method_tables`` measures and prints the tables.
+``python -m benchmarks method_tables`` measures the rows that the results lack, and
+prints the tables. ``python -m benchmarks.method_tables --all [SET ...]`` measures
+every row again, of these sets alone if any are named.
 """
 
+import json
+import sys
 from typing import Any
 
 import numpy as np
 
-from benchmarks.common import SETS, load, write
+from benchmarks.common import RESULTS, SETS, load, write
 from headtail import compare
 from headtail.registry import METHODS
 
@@ -16,10 +20,16 @@ GROUPS = ("many", "medium", "few", "all")
 REFERENCE = "linear"
 
 
-def measure(name: str) -> dict[str, Any]:
-    """Compare all methods once per seed; intervals are those of seed 0."""
+def measure(name: str, known: dict[str, Any]) -> dict[str, Any]:
+    """Compare the methods that are not known once per seed; intervals of seed 0."""
+    missing = [row.name for row in METHODS if row.name not in known]
+    if not missing:
+        return known
     train, test = load(name, "train"), load(name, "test")
-    rows: dict[str, Any] = {row.name: {"seeds": []} for row in METHODS}
+    # Gains are paired with the reference, which is fitted again if it is known.
+    rows: dict[str, Any] = {
+        row: {"seeds": []} for row in {REFERENCE: 0} | dict.fromkeys(missing)
+    }
     for seed in SEEDS:
         result = compare(
             list(rows),
@@ -38,7 +48,8 @@ def measure(name: str) -> dict[str, Any]:
             if seed == 0 and method != REFERENCE:
                 gain = result.difference(method)["all"]
                 rows[method]["gain"] = [gain.value, gain.low, gain.high]
-    return rows
+        print(f"{name}: seed {seed}", flush=True)
+    return rows | known
 
 
 def table(rows: dict[str, Any]) -> str:
@@ -73,10 +84,23 @@ def pages(tables: dict[str, Any]) -> str:
     )
 
 
+def stored() -> dict[str, Any]:
+    """Return the tables that were measured before."""
+    path = RESULTS / "method_tables.json"
+    return json.loads(path.read_text())["tables"] if path.exists() else {}
+
+
 def main() -> None:
-    tables = {name: measure(name) for name in SETS}
-    print(pages(tables))
-    write("method_tables", {"groups": GROUPS, "seeds": list(SEEDS), "tables": tables})
+    names = [name for name in sys.argv[1:] if name != "--all"]
+    for name in names or SETS:
+        known = {} if "--all" in sys.argv else stored().get(name, {})
+        rows = measure(name, known)
+        tables = stored() | {name: rows}
+        tables = {name: tables[name] for name in SETS if name in tables}
+        write(
+            "method_tables", {"groups": GROUPS, "seeds": list(SEEDS), "tables": tables}
+        )
+    print(pages(stored()))
 
 
 if __name__ == "__main__":

@@ -42,6 +42,7 @@ MAY_KNOW: dict[str, set[str]] = {
     },
     "registry": {"files", "methods"},
     "evaluation": {"tensors", "labels", "statistics"},
+    "analysis": {"tensors", "labels", "methods", "evaluation"},
     "datasets": {"tensors"},
     "matching": {"tensors", "labels", "features"},
     "predictions": {"files", "tensors"},

@@ -206,6 +206,8 @@ class MetaModelClassifier(HeadClassifier):
 
     def _n_models(self, shots: tuple[int, ...]) -> dict[int, int]:
         given = self.n_models
+        if isinstance(given, str) and given == "auto":
+            return {k: 100 if k < 2 else 50 if k < 4 else 20 for k in shots}
         if isinstance(given, Integral) and not isinstance(given, bool):
             given = (given,) * len(shots)
         if (
@@ -215,8 +217,8 @@ class MetaModelClassifier(HeadClassifier):
             or not all(isinstance(n, Integral) and int(n) >= 1 for n in given)
         ):
             raise ValueError(
-                f"n_models must be a positive int, or one for each of the {len(shots)} "
-                f"shots {shots}; got {self.n_models!r}."
+                "n_models must be 'auto', a positive int, or one for each of the "
+                f"{len(shots)} shots {shots}; got {self.n_models!r}."
             )
         return {k: int(n) for k, n in zip(shots, given, strict=True)}
 

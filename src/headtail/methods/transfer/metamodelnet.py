@@ -26,9 +26,9 @@ class MetaModelNetClassifier(MetaModelClassifier):
     shots : "auto" or sequence of int
         The numbers k of examples that the blocks are for, rising; ``"auto"`` is 1, 2,
         4, …, 64, as far as two classes have more than 2k examples.
-    n_models : int or sequence of int
+    n_models : "auto", int or sequence of int
         Few-shot models of every split, or one number for each of shots. The paper's
-        are 1000, 500, and 200 from 4 shots on.
+        are 1000 for 1 shot, 500 for 2, and 200 from 4 on; ``"auto"`` is a tenth.
     split : {"recursive", "fixed"}
         A block per number of shots, trained back to front; or one block for one of
         shots, the best on held-out data.
@@ -106,7 +106,7 @@ class MetaModelNetClassifier(MetaModelClassifier):
         self,
         *,
         shots: Any = "auto",
-        n_models: Any = 50,
+        n_models: Any = "auto",
         split: Literal["recursive", "fixed"] = "recursive",
         solver: Solver = "softmax",
         penalty: float = 1e-4,

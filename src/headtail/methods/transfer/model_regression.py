@@ -55,7 +55,7 @@ lengths_, unit_, selection_, head_, n_features_in_
         self,
         *,
         shots: Any = "auto",
-        n_models: Any = 50,
+        n_models: Any = "auto",
         solver: Solver = "softmax",
         penalty: float = 1e-4,
         performance_weight: Any = 0.1,

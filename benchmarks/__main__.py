@@ -15,6 +15,8 @@ NAMES = (
     "decoupled_speed",
     "search_speed",
     "simulated_tails",
+    "learned_transfer",
+    "learned_speed",
     "method_tables",
 )
 

@@ -1,4 +1,4 @@
-"""Speed of learned transfer, as ratios in one run: AlphaNet's networks, k-shot models."""
+"""Speed of learned transfer, as ratios in one run."""
 
 import time
 import warnings
@@ -33,7 +33,7 @@ PENALTY = {"softmax": 1e-4, "ridge": 1e-3}
 
 
 class LoopedNetworks(nn.Module):
-    """The networks as they are written in the paper: one module per class, in a loop."""
+    """The networks as the paper has them: one module per class, in a loop."""
 
     def __init__(self, inputs: Tensor) -> None:
         super().__init__()
@@ -48,6 +48,7 @@ class LoopedNetworks(nn.Module):
         )
 
     def forward(self) -> Tensor:
+        """Return the bounded coefficients of all classes."""
         pairs = zip(self.networks, self.inputs, strict=True)
         raw = torch.stack([network(row) for network, row in pairs])
         return bounded_coefficients(raw, GAMMA)

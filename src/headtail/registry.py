@@ -28,8 +28,8 @@ from headtail.methods.transfer import (
 __all__ = ["METHODS", "Method", "get_method", "load_classifier", "recommended_method"]
 
 
-# Of losses that raise the rare classes, and of over-sampling: on validation data 20, the
-# default, was worse in 13 of 15 cases, see benchmarks/learning_rates.py.
+# Of losses that raise the rare classes, and of over-sampling: on validation data the
+# default of 20 was worse in 13 of 15 cases, see benchmarks/learning_rates.py.
 _LOSS_RATE = 2.0
 
 

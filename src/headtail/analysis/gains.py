@@ -1,4 +1,4 @@
-"""What every few-shot class gained, and how far its nearest neighbour is."""
+"""What every class gained over the base, and how far its nearest neighbour is."""
 
 import copy
 from dataclasses import dataclass
@@ -6,18 +6,45 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 
 from headtail.labels import positions_of
-from headtail.methods.transfer import AlphaNetClassifier
-from headtail.tensors import as_tensor
+from headtail.methods.transfer import (
+    AlphaNetClassifier,
+    MetaModelNetClassifier,
+    ModelRegressionClassifier,
+)
+from headtail.tensors import shown
 
-__all__ = ["Gains", "gains_by_distance"]
+__all__ = ["ClassGains", "NeighborGains", "class_gains", "gains_by_distance"]
 
 
 @dataclass(frozen=True, eq=False)
-class Gains:
+class ClassGains:
+    """One entry per class, in the order of `classes_`.
+
+    Attributes
+    ----------
+    classes
+        Labels.
+    class_counts
+        Training examples.
+    gains
+        Recall of the classifier minus that of its base; NaN for a class without an
+        example in the data.
+    n_samples
+        Examples that the gains rest on.
+    """
+
+    classes: npt.NDArray[Any]
+    class_counts: npt.NDArray[np.int64]
+    gains: npt.NDArray[np.float64]
+    n_samples: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class NeighborGains:
     """One entry per few-shot class, in the order of `few_classes_`.
 
     Attributes
@@ -26,11 +53,8 @@ class Gains:
         Labels.
     distances
         From the class's mean features to those of its nearest neighbour.
-    gains
-        Recall of the composed classifier minus that of the base; NaN for a class
-        without an example in the data.
-    n_samples
-        Examples that the gains rest on.
+    gains, n_samples
+        As in `ClassGains`.
     """
 
     classes: npt.NDArray[Any]
@@ -39,15 +63,64 @@ class Gains:
     n_samples: npt.NDArray[np.int64]
 
 
-def gains_by_distance(classifier: AlphaNetClassifier, X: Any, y: Any) -> Gains:
-    """Measure each few-shot class's gain beside its neighbour's distance (figure 4b).
+def class_gains(
+    classifier: AlphaNetClassifier | MetaModelNetClassifier | ModelRegressionClassifier,
+    X: Any,
+    y: Any,
+) -> ClassGains:
+    """Measure what every class gained over the base, or over the plain classifier.
+
+    Against `class_counts` this is what MetaModelNet's figure 3 shows, by shot group
+    AlphaNet's figure 5.
 
     Parameters
     ----------
     classifier
         Fitted.
     X, y
-        Test features and labels; labels outside `classes_` are refused.
+        Test features and labels, all of them labels of `classes_`.
+
+    Examples
+    --------
+    >>> X = np.repeat([[1.0, 0.0], [0.0, 1.0], [0.7, 0.6]], [30, 30, 9], axis=0)
+    >>> y = np.repeat(["a", "b", "c"], [30, 30, 9])
+    >>> clf = AlphaNetClassifier(n_neighbors=2, epochs=2, random_state=0).fit(X, y)
+    >>> class_gains(clf, X, y).n_samples
+    array([30, 30,  9])
+    """
+    check_is_fitted(classifier, "head_")
+    classes = classifier.classes_
+    labels = y.detach().cpu().numpy() if isinstance(y, Tensor) else np.asarray(y)
+    positions = positions_of(labels, classes)
+    if (positions < 0).any():
+        raise ValueError(
+            "y must hold labels of classes_ alone; it also holds "
+            f"{shown(np.unique(labels[positions < 0]))}. Remove their rows."
+        )
+    base = copy.copy(classifier)
+    learned_from_base = isinstance(classifier, AlphaNetClassifier)
+    base.head_ = classifier.base_head_ if learned_from_base else classifier.plain_head_
+    before, after = (
+        _recalls(fitted.predict(X) == labels, positions, len(classes))
+        for fitted in (base, classifier)
+    )
+    return ClassGains(
+        classes=classes,
+        class_counts=classifier.class_counts_,
+        gains=after - before,
+        n_samples=np.bincount(positions, minlength=len(classes)),
+    )
+
+
+def gains_by_distance(classifier: AlphaNetClassifier, X: Any, y: Any) -> NeighborGains:
+    """Measure each few-shot class's gain beside its neighbour's distance.
+
+    Parameters
+    ----------
+    classifier
+        Fitted.
+    X, y
+        As in `class_gains`.
 
     References
     ----------
@@ -56,7 +129,6 @@ def gains_by_distance(classifier: AlphaNetClassifier, X: Any, y: Any) -> Gains:
 
     Examples
     --------
-    >>> import numpy as np
     >>> X = np.repeat([[1.0, 0.0], [0.0, 1.0], [0.7, 0.6]], [30, 30, 9], axis=0)
     >>> y = np.repeat(["a", "b", "c"], [30, 30, 9])
     >>> clf = AlphaNetClassifier(n_neighbors=2, epochs=2, random_state=0).fit(X, y)
@@ -64,25 +136,13 @@ def gains_by_distance(classifier: AlphaNetClassifier, X: Any, y: Any) -> Gains:
     >>> result.classes, result.distances.round(2), result.n_samples
     (array(['c'], dtype='<U1'), array([0.67]), array([9]))
     """
-    check_is_fitted(classifier, "head_")
-    labels = np.asarray(as_tensor(y)) if isinstance(y, torch.Tensor) else np.asarray(y)
-    positions = positions_of(labels, classifier.classes_)
-    if (positions < 0).any():
-        raise ValueError(
-            "y must hold only labels of classes_; it holds others. Remove their rows."
-        )
-    base = copy.copy(classifier)
-    base.head_ = classifier.base_head_
-    before, after = (
-        _recalls(fitted.predict(X) == labels, positions, len(classifier.classes_))
-        for fitted in (base, classifier)
-    )
+    every = class_gains(classifier, X, y)
     few = classifier.few_classes_
-    return Gains(
-        classes=classifier.classes_[few],
+    return NeighborGains(
+        classes=every.classes[few],
         distances=classifier.neighbor_distances_[:, 0],
-        gains=(after - before)[few],
-        n_samples=np.bincount(positions, minlength=len(classifier.classes_))[few],
+        gains=every.gains[few],
+        n_samples=every.n_samples[few],
     )
 
 

@@ -271,10 +271,9 @@ class MetaModelClassifier(HeadClassifier):
                 held = held_out_part(
                     positions, self.validation_fraction, generator, type(self).__name__
                 )
-                kept, tested = (
-                    ~held,
-                    (features[held.to(features.device)], positions[held]),
-                )
+                kept = ~held
+                tested = features[held.to(features.device)], positions[held]
+                self._check_kept(positions[kept], shots)
             else:
                 tested = open_validation(self, validation)
             ready = prepare(
@@ -294,6 +293,16 @@ class MetaModelClassifier(HeadClassifier):
             chain = train_plan(ready, plan, weight, recipe, generator)
         self._keep(ready, plan, chain)
         self.few_shot_weight_ = self._few_shot(ready, positions, recipe, generator)
+
+    def _check_kept(self, positions: Tensor, shots: tuple[int, ...]) -> None:
+        """Refuse to choose where holding out leaves nothing to learn from."""
+        counts = torch.bincount(positions).numpy()
+        if not usable_shots(counts, shots):
+            raise ValueError(
+                "Something is to be chosen on held-out data, and without them there "
+                f"are not two classes with more than {2 * shots[0]} examples. Pass "
+                "validation=(X, y) to fit, or leave nothing to choose."
+            )
 
     def _shots_of(self, plan: Plan, shots: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shots whose bank a chosen plan needs: all of them, usually."""
@@ -324,7 +333,7 @@ class MetaModelClassifier(HeadClassifier):
         scores = recalls[:, ~missing].mean(axis=1)
         self.selection_ = Selection(
             candidates=tuple(
-                {"performance_weight": weight, "shots": list(plan.shots)}
+                {"performance_weight": weight, "shots": plan.shots}
                 for plan, weight in candidates
             ),
             scores=scores,

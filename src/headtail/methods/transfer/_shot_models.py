@@ -185,6 +185,7 @@ def many_shot_model(
     Every class counts alike, however many examples it has, as it does in a k-shot
     model: so both live in the same scale.
     """
+    labels = labels.to(features.device)
     counts = torch.bincount(labels)
     n_classes = len(counts)
     share = (1 / (n_classes * counts.to(features)))[labels]

@@ -1,14 +1,18 @@
 """scikit-learn's contract suite over every estimator and its main variants."""
 
+import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from headtail import (
+    AlphaNetClassifier,
     CausalNormClassifier,
     CompositionalClassifier,
     CosineClassifier,
     DisAlignClassifier,
     LinearClassifier,
     LogitAdjustedClassifier,
+    MetaModelNetClassifier,
+    ModelRegressionClassifier,
     NearestClassMeanClassifier,
     RetrainedClassifier,
     TauNormalizedClassifier,
@@ -37,9 +41,18 @@ ESTIMATORS = [
     CompositionalClassifier(CosineClassifier(epochs=2)),
     CompositionalClassifier(NearestClassMeanClassifier(), include_weight=False),
     CompositionalClassifier(BASE, donors=(0, "prototypes")),
+    AlphaNetClassifier(BASE, epochs=2),
+    AlphaNetClassifier(CosineClassifier(epochs=2), variant="shared", n_neighbors=1),
+    MetaModelNetClassifier(n_models=2, steps=2),
+    MetaModelNetClassifier(n_models=2, steps=2, split="fixed", solver="ridge"),
+    ModelRegressionClassifier(n_models=2, steps=2),
 ]
 
 
+# The suite's data are balanced: often there is nobody to give, or nobody to receive.
+@pytest.mark.filterwarnings("ignore:There is no:UserWarning")
+@pytest.mark.filterwarnings("ignore:n_neighbors is:UserWarning")
+@pytest.mark.filterwarnings("ignore:No few-shot class has a held-out:UserWarning")
 @parametrize_with_checks(ESTIMATORS)
 def test_contract(estimator, check):
     check(estimator)

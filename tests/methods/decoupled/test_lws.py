@@ -11,7 +11,7 @@ from headtail import (
     load_classifier,
 )
 from headtail.heads import AffineHead, CosineHead, EnsembleHead, LinearHead
-from headtail.methods.decoupled import _refined
+from headtail.methods import _frozen
 
 WEIGHT = torch.randn(4, 6, generator=torch.Generator().manual_seed(0)).double()
 BIAS = torch.tensor([1.0, -1.0, 0.3, 0.0])
@@ -120,11 +120,11 @@ def test_logits_that_are_kept_come_block_by_block(blobs, monkeypatch):
     X, *_ = blobs
     features = torch.from_numpy(X)
     monkeypatch.setattr(
-        _refined,
+        _frozen,
         "row_blocks",
         lambda n, _: (slice(i, min(i + 7, n)) for i in range(0, n, 7)),
     )
-    of_rows = _refined.frozen_logits(HEADS["linear"], features)
+    of_rows = _frozen.frozen_logits(HEADS["linear"], features)
     rows = torch.tensor([100, 3, 3, 123])
     assert not of_rows(rows).requires_grad
     torch.testing.assert_close(of_rows(rows), HEADS["linear"](features[rows]).detach())

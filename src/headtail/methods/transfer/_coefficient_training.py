@@ -122,12 +122,12 @@ def _epochs(
     is_few = torch.isin(labels, few)
     tail, rest = is_few.nonzero().flatten(), (~is_few).nonzero().flatten()
     n_base = round(schedule.base_ratio * len(tail))
-    weights = 1 / torch.bincount(labels).double()[labels[rest]]
+    total = (1 / torch.bincount(labels).double()[labels[rest]]).cumsum(dim=0)
     for _ in range(schedule.epochs):
         if schedule.balanced:
-            drawn = torch.multinomial(
-                weights, n_base, replacement=True, generator=generator
-            )
+            keys = torch.rand(n_base, generator=generator, dtype=torch.float64)
+            drawn = torch.searchsorted(total, keys * total[-1], right=True)
+            drawn = drawn.clamp(max=len(rest) - 1)
         else:
             # As often as is needed, none more than once more than another.
             turns = [

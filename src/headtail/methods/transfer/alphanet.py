@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from sklearn.base import MetaEstimatorMixin
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from headtail.heads import LinearHead, linear_form
@@ -223,6 +224,7 @@ class AlphaNetClassifier(MetaEstimatorMixin, HeadClassifier):
         """Return the composed head of the epoch best by `select`."""
         if select not in get_args(Criterion):
             raise ValueError(f"select must be 'few' or 'overall'; got {select!r}.")
+        check_is_fitted(self, "head_")
         return self._composed(self.best_coefficients_[("few", "overall").index(select)])
 
     def _check_components(self, n_features: int) -> None:
@@ -262,10 +264,17 @@ class AlphaNetClassifier(MetaEstimatorMixin, HeadClassifier):
             warnings.warn(
                 f"n_neighbors is {self.n_neighbors}, and there are only {n_base} base "
                 "classes (of 20 examples and more): all of them are neighbours.",
-                stacklevel=4,
+                stacklevel=3,
             )
         generator = new_generator(self.random_state)
         optimistic = validation is None and has_trained_head(self)
+        if optimistic:
+            warnings.warn(
+                "The epoch is chosen on training data that the given head may have "
+                "been trained on: the choice is optimistic. Pass validation=(X, y) to "
+                "fit.",
+                stacklevel=3,
+            )
         if validation is None:
             held = held_out_part(
                 positions, self.validation_fraction, generator, "AlphaNet"
@@ -379,9 +388,16 @@ class AlphaNetClassifier(MetaEstimatorMixin, HeadClassifier):
         )
 
     def _check_loaded(self) -> None:
+        if not isinstance(self.base_head_, LinearHead):
+            raise ValueError("base_head_ must be a linear head")
         positions = np.concatenate([self.few_classes_, self.neighbors_.ravel()])
-        if (
-            positions.dtype != np.int64
-            or not np.isin(positions, np.arange(len(self.classes_))).all()
-        ):
+        known = np.isin(positions, np.arange(len(self.classes_))).all()
+        if positions.dtype != np.int64 or not known:
             raise ValueError("few_classes_ and neighbors_ must be positions of classes")
+        if np.isin(self.neighbors_, self.few_classes_).any():
+            raise ValueError("neighbors_ must be no few-shot classes")
+        width = self.neighbors_.shape[1] + 1
+        for name in ("coefficients_", "best_coefficients_"):
+            values = getattr(self, name)
+            if values.shape[-1] != width or not np.isfinite(values).all():
+                raise ValueError(f"{name} must hold {width} finite numbers per class")

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from headtail import progress
-from headtail.progress import track
+from headtail.progress import counter, track
 
 HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 
@@ -121,6 +121,56 @@ def test_the_bar_stops_if_the_work_on_an_item_fails(clock, stderr):
         for item in track(slowly(range(9), clock), 9, "training"):
             if item == 6:
                 raise RuntimeError("stumbled")
+
+    with pytest.raises(RuntimeError, match="stumbled"):
+        work()
+    shown = stream.getvalue()
+    assert shown.rindex(SHOW_CURSOR) > shown.rindex(HIDE_CURSOR)
+
+
+def test_what_is_done_may_come_in_lots(clock, stderr):
+    stream = stderr(True)
+    with counter(8, "learning") as advance:
+        for done, more in enumerate((3, 1, 4), start=1):
+            clock.now += 1.0
+            advance(more)
+            assert (HIDE_CURSOR in stream.getvalue()) == (done == 3)
+    shown = stream.getvalue()
+    assert "learning" in shown
+    assert "100%" in shown
+    assert shown.rindex(SHOW_CURSOR) > shown.rindex(HIDE_CURSOR)
+
+
+def test_what_was_done_before_the_bar_appeared_counts(clock, stderr):
+    stream = stderr(True)
+    with counter(10, "learning") as advance:
+        advance(4)
+        clock.now += 3.0
+        advance(1)
+    assert "50%" in stream.getvalue()
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_counter_that_is_quick_or_unseen_shows_nothing(is_terminal, clock, stderr):
+    stream = stderr(is_terminal)
+    with counter(9, "learning") as advance:
+        for _ in range(9):
+            clock.now += 0.2 if is_terminal else 5.0
+            advance(1)
+    assert stream.getvalue() == ""
+    with counter(0, "nothing"):
+        pass
+    assert stream.getvalue() == ""
+
+
+def test_the_bar_of_a_counter_stops_if_the_work_fails(clock, stderr):
+    stream = stderr(True)
+
+    def work():
+        with counter(9, "learning") as advance:
+            clock.now += 5.0
+            advance(2)
+            raise RuntimeError("stumbled")
 
     with pytest.raises(RuntimeError, match="stumbled"):
         work()

@@ -86,7 +86,8 @@ def _block(
     n_features: int, *, zero: bool, generator: torch.Generator | None
 ) -> nn.Sequential:
     """Return a fresh block, its last layer zero or drawn as torch does."""
-    layers = [nn.Linear(n_features, n_features) for _ in range(2)]
+    with torch.random.fork_rng(devices=[]):  # torch draws weights that are replaced
+        layers = [nn.Linear(n_features, n_features) for _ in range(2)]
     with torch.no_grad():
         for layer in layers:
             for parameter in layer.parameters():

@@ -269,14 +269,27 @@ def _under(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _build_chain(encoded: Mapping[str, Any], tensors: dict[str, Tensor]) -> Chain:
     n_blocks, n_features = encoded["n_blocks"], encoded["n_features"]
     residual = encoded["residual"]
-    if type(n_blocks) is not int or len(tensors) != _PER_BLOCK * n_blocks:
+    typed = type(n_blocks) is type(n_features) is int and type(residual) is bool
+    if not typed or len(tensors) != _PER_BLOCK * n_blocks:
         raise ValueError(f"a chain of {n_blocks} blocks must have their tensors")
-    # On no device: sizes come from the file, memory only from the tensors in it.
+    widths = {length for tensor in tensors.values() for length in tensor.shape}
+    if not widths <= {n_features}:
+        raise ValueError(f"the tensors of the chain must be of width {n_features}")
+    # On no device: memory comes only from the tensors in the file.
     with torch.device("meta"):
         chain = Chain(n_blocks, n_features, residual=residual)
-    chain.load_state_dict(tensors, assign=True)
-    if not all(t.isfinite().all() for t in tensors.values()):
+    expected = chain.state_dict()
+    floating = {t.dtype for name, t in tensors.items() if "num_batches" not in name}
+    if (
+        {name: t.shape for name, t in tensors.items()}
+        != {name: t.shape for name, t in expected.items()}
+        or not floating <= {torch.float32, torch.float64}
+        or len(floating) > 1
+    ):
+        raise ValueError("the tensors of the chain must be those of its blocks")
+    if not all(bool(t.isfinite().all()) for t in tensors.values()):
         raise ValueError("the tensors of the chain must be finite")
+    chain.load_state_dict(tensors, assign=True)
     return chain.eval()
 
 

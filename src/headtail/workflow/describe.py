@@ -10,7 +10,7 @@ import numpy.typing as npt
 from headtail.features import FeatureSet
 from headtail.files import open_metadata
 from headtail.heads import Head, load_head
-from headtail.registry import METHODS, load_classifier
+from headtail.registry import METHODS, Method, load_classifier
 from headtail.statistics import shot_groups
 
 __all__ = ["describe"]
@@ -56,18 +56,24 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _method_name(classifier: Any) -> str:
-    """Return the row of the classifier's class and loss."""
+    """Return the row of the classifier's class and loss that agrees with it best.
+
+    The learning rate is no sign of a method; losses without a row of their own are
+    those of the plain estimator.
+    """
     parameters = classifier.get_params(deep=False)
-    rows = [
-        row
-        for row in METHODS
-        if row.estimator is type(classifier)
-        and row.parameters.get("loss", "cross-entropy")
-        == parameters.get("loss", "cross-entropy")
-    ]
-    # Losses without a row of their own are those of the plain estimator.
-    plain = [row for row in METHODS if row.estimator is type(classifier)]
-    return (rows or plain)[0].name
+    rows = [row for row in METHODS if row.estimator is type(classifier)]
+    loss = parameters.get("loss", "cross-entropy")
+    same = [row for row in rows if row.parameters.get("loss", "cross-entropy") == loss]
+
+    def agreement(row: Method) -> int:
+        return sum(
+            1 if parameters[name] == value else -1
+            for name, value in row.parameters.items()
+            if name != "learning_rate"
+        )
+
+    return max(same or rows[:1], key=agreement).name
 
 
 def _head(head: Head) -> dict[str, Any]:

@@ -169,7 +169,9 @@ def test_few_shot_weights_are_in_the_units_of_the_head(row, solver, monkeypatch)
 
 def test_what_a_trajectory_does_not_know_is_refused():
     clf = fitted("metamodelnet")
-    with pytest.raises(ValueError, match=r"one of classes_; got 'emu'.*'ant', 'bee'"):
+    with pytest.raises(
+        ValueError, match=r"one of classes_; got \\['emu'\\].*'ant', 'bee'"
+    ):
         clf.trajectory("emu")
     with pytest.raises(ValueError, match="start must be 'own' or 'few-shot'; got 'x'"):
         clf.trajectory("ant", start="x")

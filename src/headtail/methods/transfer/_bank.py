@@ -154,7 +154,7 @@ def _logit_scale(split: Split) -> float:
     rows = torch.arange(0, n_samples, -(-n_samples // _EXAMPLES_FOR_SCALE))
     features = split.gather(rows)
     logits = torch.einsum("nf,mcf->mnc", features, models).flatten(0, 1)
-    labels = split.labels[rows].to(logits.device).repeat_interleave(len(models))
+    labels = split.labels[rows].to(logits.device).repeat(len(models))
     candidates = torch.logspace(-3, 3, 61)
     losses = [F.cross_entropy(factor * logits, labels).item() for factor in candidates]
     return float(candidates[int(torch.tensor(losses).argmin())])

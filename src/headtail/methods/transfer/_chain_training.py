@@ -64,9 +64,9 @@ def pair_loss(
     >>> round(loss.item(), 4)  # 1 + log 2
     1.6931
     """
-    distance = (predicted - target).square().sum() / (
-        len(predicted) * target.square().sum()
-    )
+    size = target.square().sum()
+    size = torch.where(size > 0, size, 1)  # features that are all alike
+    distance = (predicted - target).square().sum() / (len(predicted) * size)
     if performance_weight == 0:
         return distance
     logits = scale * torch.einsum("nf,mcf->nmc", features, predicted)

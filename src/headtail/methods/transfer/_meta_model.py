@@ -163,7 +163,7 @@ class MetaModelClassifier(HeadClassifier):
         row = int(positions_of(np.asarray([label]), self.classes_)[0])
         if row < 0:
             raise ValueError(
-                f"label must be one of classes_; got {label!r}. Known are "
+                f"label must be one of classes_; got {shown([label])}. They are "
                 f"{shown(self.classes_)}."
             )
         weight, first = self.plain_head_.weight[row].detach(), int(self.blocks_[row])
@@ -171,8 +171,8 @@ class MetaModelClassifier(HeadClassifier):
             weight, first = torch.from_numpy(self.few_shot_weight_[row]).to(weight), 0
             if weight.isnan().any():
                 raise ValueError(
-                    f"Class {label!r} has fewer examples than the first block is for, "
-                    "so it has no few-shot weight. Use start='own'."
+                    f"Class {shown([label])} has fewer examples than the first block "
+                    "is for, so it has no few-shot weight. Use start='own'."
                 )
         steps = [weight[None] * self.unit_]
         with torch.no_grad():
@@ -185,8 +185,12 @@ class MetaModelClassifier(HeadClassifier):
         given = self.shots
         if isinstance(given, str) and given == "auto":
             return _MOST_SHOTS
-        listed = isinstance(given, Sequence | np.ndarray) and not isinstance(given, str)
-        if not listed or not all(isinstance(k, Integral) for k in given):
+        if (
+            isinstance(given, str)
+            or not isinstance(given, Sequence | np.ndarray)
+            or np.ndim(given) != 1
+            or not all(_is_int(k) for k in given)
+        ):
             raise TypeError(
                 f"shots must be 'auto' or a sequence of ints; got {given!r}."
             )
@@ -197,10 +201,11 @@ class MetaModelClassifier(HeadClassifier):
             )
         if usable_shots(self.class_counts_, shots) != shots:
             second = int(np.sort(self.class_counts_)[-2])
+            most = (second - 1) // 2
             raise ValueError(
                 "Two classes must have more than twice as many examples as each of "
                 f"shots; got {shots[-1]}, and the second largest class has {second}. "
-                f"Use at most {(second - 1) // 2}, or 'auto'."
+                + (f"Use at most {most}, or 'auto'." if most else "Use 'auto'.")
             )
         return shots
 
@@ -208,13 +213,13 @@ class MetaModelClassifier(HeadClassifier):
         given = self.n_models
         if isinstance(given, str) and given == "auto":
             return {k: 100 if k < 2 else 50 if k < 4 else 20 for k in shots}
-        if isinstance(given, Integral) and not isinstance(given, bool):
+        if _is_int(given):
             given = (given,) * len(shots)
         if (
             isinstance(given, str)
             or not isinstance(given, Sequence | np.ndarray)
-            or len(given) != len(shots)
-            or not all(isinstance(n, Integral) and int(n) >= 1 for n in given)
+            or np.shape(given) != (len(shots),)
+            or not all(_is_int(n) and n >= 1 for n in given)
         ):
             raise ValueError(
                 "n_models must be 'auto', a positive int, or one for each of the "
@@ -392,7 +397,7 @@ class MetaModelClassifier(HeadClassifier):
 
     def _head(self, weight: Tensor, scaled: Scaled, scale: float) -> LinearHead:
         return LinearHead(
-            weight * (scale / scaled.spread),
+            (weight * (scale / scaled.spread)).contiguous(),
             center=scaled.center,
             classes=self.classes_,
         )
@@ -400,3 +405,25 @@ class MetaModelClassifier(HeadClassifier):
     def _like(self, features: Tensor) -> Tensor:
         place = self._work_device(features)
         return torch.empty(0, dtype=computing_dtype(features), device=place)
+
+    def _check_loaded(self) -> None:
+        chain, plain = self.chain_, self.plain_head_
+        if not isinstance(plain, LinearHead) or plain.classes is None:
+            raise ValueError("plain_head_ must be a linear head of the classes")
+        if plain.classes.tolist() != self.classes_.tolist():
+            raise ValueError("plain_head_ must be a linear head of the classes")
+        numbers = all(_is_int(k) and k >= 1 for k in self.shots_)
+        if not numbers or len(self.shots_) != chain.n_blocks:
+            raise ValueError("shots_ must hold a number for every block of the chain")
+        dtypes = {parameter.dtype for parameter in chain.parameters()}
+        if chain.n_features != plain.n_features or not dtypes <= {plain.weight.dtype}:
+            raise ValueError("chain_ must take the weights of plain_head_")
+        known = np.isin(self.blocks_, np.arange(chain.n_blocks + 1)).all()
+        if self.blocks_.dtype != np.int64 or not known:
+            raise ValueError("blocks_ must be positions of blocks")
+        if not 0 < self.unit_ < float("inf"):
+            raise ValueError("unit_ must be a positive number")
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)

@@ -83,7 +83,7 @@ CASES = {
     "missing base": ((*FIT, "--base", "gone", "-o", "a"), "gone does not exist"),
     "unknown method": (
         ("fit", "train.npz", "--method", "nope", "-o", "a"),
-        "Unknown method 'nope'. Known methods: linear, cosine, class-weighted, focal,",
+        "Unknown method 'nope'. Known methods: linear, cosine, over-sampling,",
     ),
     "unknown method compared": (
         (*COMPARE[:-1], "ncm,nope", "-o", "run"),

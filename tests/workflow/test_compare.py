@@ -23,6 +23,7 @@ def quick(methods, train, test, **options):
     return compare(methods, train, test, **{"n_replicates": 20, **options})
 
 
+@pytest.mark.filterwarnings("ignore:n_neighbors is:UserWarning")
 def test_every_method_of_the_registry_is_compared_by_name(train, test_set):
     names = [row.name for row in METHODS]
     comparison = quick(names, train, test_set)

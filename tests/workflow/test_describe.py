@@ -26,6 +26,7 @@ COUNTS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:n_neighbors is:UserWarning")
 @pytest.mark.parametrize("row", METHODS, ids=lambda row: row.name)
 def test_a_classifier_is_told_with_its_method_head_and_training_counts(
     row, train, tmp_path
@@ -51,6 +52,10 @@ def test_a_classifier_is_told_with_its_method_head_and_training_counts(
         (LinearClassifier(loss="class-balanced-focal"), "linear"),
         (CosineClassifier("instance", loss="ldam-drw"), "ldam-drw"),
         (CosineClassifier("instance"), "cosine"),
+        (LinearClassifier("over"), "over-sampling"),
+        (LinearClassifier("under"), "under-sampling"),
+        (LinearClassifier("under", loss="lade"), "lade"),
+        (LinearClassifier(learning_rate=2.0), "linear"),
     ],
 )
 def test_the_row_is_told_that_has_the_class_and_the_loss(

@@ -22,6 +22,7 @@ def newcomers(train):
     return FeatureSet(features, [4, 4, 2, 0, 1, 2], names)
 
 
+@pytest.mark.filterwarnings("ignore:n_neighbors is:UserWarning")
 @pytest.mark.parametrize("row", METHODS, ids=lambda row: row.name)
 def test_every_method_is_fitted_by_its_name(row, train):
     classifier = fit_method(train, row.name)

@@ -262,8 +262,8 @@ class AlphaNetClassifier(MetaEstimatorMixin, HeadClassifier):
         n_base = len(self.classes_) - len(self.few_classes_)
         if n_base < self.n_neighbors:
             warnings.warn(
-                f"n_neighbors is {self.n_neighbors}, and there are only {n_base} base "
-                "classes (of 20 examples and more): all of them are neighbours.",
+                f"n_neighbors is {self.n_neighbors}; base classes, of 20 examples and "
+                f"more, are only {n_base}: all of them are neighbours.",
                 stacklevel=3,
             )
         generator = new_generator(self.random_state)

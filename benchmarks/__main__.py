@@ -16,6 +16,8 @@ NAMES = (
     "search_speed",
     "simulated_tails",
     "learned_transfer",
+    "learned_choices",
+    "learned_sweeps",
     "learned_speed",
     "method_tables",
 )

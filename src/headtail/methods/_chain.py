@@ -1,12 +1,17 @@
 """MetaModelNet's chain of residual blocks, from few-shot to many-shot weights."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-__all__ = ["Chain", "entry_blocks"]
+__all__ = ["Chain", "build_chain", "entry_blocks"]
 
 _SLOPE = 0.01  # of the leaky ReLU
+# Of a block: batch norm has five tensors, a full layer two, and there are two of each.
+_TENSORS_OF_BLOCK = 14
 
 
 def entry_blocks(
@@ -14,7 +19,7 @@ def entry_blocks(
 ) -> Int[Tensor, " n_classes"]:
     """Return the block at which every class enters, len(shots) for none.
 
-    The last block whose shots a class has; the first for one that has fewer. A class
+    The last block whose shots a class has, the first for one that has fewer. A class
     with twice the last block's shots or more stays as it is. For shots 1, 2, 4, … this
     is floor(log2 n).
 
@@ -80,6 +85,44 @@ class Chain(nn.Module):
         for block in range(start, self.n_blocks):
             weight = self.step(block, weight)
         return weight
+
+    def spec(self) -> dict[str, Any]:
+        """Return what the state dict does not tell, as JSON."""
+        return {
+            "n_blocks": self.n_blocks,
+            "n_features": self.n_features,
+            "residual": self.residual,
+        }
+
+
+def build_chain(spec: Mapping[str, Any], tensors: dict[str, Tensor]) -> Chain:
+    """Rebuild a chain from its spec and tensors, which may be anybody's."""
+    n_blocks, n_features = spec["n_blocks"], spec["n_features"]
+    typed = type(n_blocks) is type(n_features) is int
+    if not typed or len(tensors) != _TENSORS_OF_BLOCK * n_blocks:
+        raise ValueError(f"a chain of {n_blocks} blocks must have their tensors")
+    widths = {length for tensor in tensors.values() for length in tensor.shape}
+    if n_features < 1 or (n_blocks and widths != {n_features}):
+        raise ValueError(f"the tensors of the chain must be of width {n_features}")
+    if type(spec["residual"]) is not bool:
+        raise ValueError("a chain must be residual or not")
+    # On no device: memory comes only from the tensors that are there.
+    with torch.device("meta"):
+        chain = Chain(n_blocks, n_features, residual=spec["residual"])
+    shapes = {name: tensor.shape for name, tensor in chain.state_dict().items()}
+    dtypes = {t.dtype for name, t in tensors.items() if "num_batches" not in name}
+    if (
+        {name: tensor.shape for name, tensor in tensors.items()} != shapes
+        or not dtypes <= {torch.float32, torch.float64}
+        or len(dtypes) > 1
+    ):
+        raise ValueError("the tensors of the chain must be those of its blocks")
+    finite = all(bool(tensor.isfinite().all()) for tensor in tensors.values())
+    variances = [t for name, t in tensors.items() if name.endswith("running_var")]
+    if not finite or any(bool((variance < 0).any()) for variance in variances):
+        raise ValueError("the tensors of the chain must be finite, variances positive")
+    chain.load_state_dict(tensors, assign=True)
+    return chain.eval()
 
 
 def _block(

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from headtail.files import write_tensors
 from headtail.heads import Head, LinearHead, build_head
 from headtail.labels import decode_labels, encode_labels
-from headtail.methods._chain import Chain
+from headtail.methods._chain import Chain, build_chain
 from headtail.methods._selection import Selection
 from headtail.statistics import ClassStatistics
 from headtail.version import __version__
@@ -43,6 +43,7 @@ _KINDS: dict[str, Any] = {
     "coefficients_": np.ndarray,
     "best_coefficients_": np.ndarray,
     "shots_": tuple,
+    "model_shots_": tuple,
     "blocks_": np.ndarray,
     "chain_": Chain,
     "unit_": float,
@@ -50,8 +51,6 @@ _KINDS: dict[str, Any] = {
     "few_shot_weight_": np.ndarray,
     "lengths_": np.ndarray,
 }
-# Two halves of a block: batch norm has five tensors, a full layer two.
-_PER_BLOCK = 14
 _STATISTICS = ("class_counts", "zero_counts", "sums", "unit_sums")
 
 
@@ -174,8 +173,7 @@ def _encode(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
         return {"kind": "head", "spec": value.spec(), "classes": labels}
     if isinstance(value, Chain):
         tensors |= {f"{name}.{key}": t for key, t in value.state_dict().items()}
-        size = {"n_blocks": value.n_blocks, "n_features": value.n_features}
-        return {"kind": "chain", **size, "residual": value.residual}
+        return {"kind": "chain", "spec": value.spec()}
     if isinstance(value, Mapping):
         return {
             "kind": "mapping",
@@ -236,7 +234,7 @@ def _decode(
     if kind == "statistics":
         return _build_statistics(*(tensors[f"{name}.{key}"] for key in _STATISTICS))
     if kind == "chain":
-        return _build_chain(encoded, _under(name, tensors))
+        return build_chain(encoded["spec"], _under(name, tensors))
     if kind == "head":
         own = _under(name, tensors)
         labels = encoded["classes"]
@@ -264,33 +262,6 @@ def _under(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         for key, tensor in tensors.items()
         if key.startswith(prefix)
     }
-
-
-def _build_chain(encoded: Mapping[str, Any], tensors: dict[str, Tensor]) -> Chain:
-    n_blocks, n_features = encoded["n_blocks"], encoded["n_features"]
-    residual = encoded["residual"]
-    typed = type(n_blocks) is type(n_features) is int and type(residual) is bool
-    if not typed or len(tensors) != _PER_BLOCK * n_blocks:
-        raise ValueError(f"a chain of {n_blocks} blocks must have their tensors")
-    widths = {length for tensor in tensors.values() for length in tensor.shape}
-    if not widths <= {n_features}:
-        raise ValueError(f"the tensors of the chain must be of width {n_features}")
-    # On no device: memory comes only from the tensors in the file.
-    with torch.device("meta"):
-        chain = Chain(n_blocks, n_features, residual=residual)
-    expected = chain.state_dict()
-    floating = {t.dtype for name, t in tensors.items() if "num_batches" not in name}
-    if (
-        {name: t.shape for name, t in tensors.items()}
-        != {name: t.shape for name, t in expected.items()}
-        or not floating <= {torch.float32, torch.float64}
-        or len(floating) > 1
-    ):
-        raise ValueError("the tensors of the chain must be those of its blocks")
-    if not all(bool(t.isfinite().all()) for t in tensors.values()):
-        raise ValueError("the tensors of the chain must be finite")
-    chain.load_state_dict(tensors, assign=True)
-    return chain.eval()
 
 
 def _build_selection(fields: dict[str, Any]) -> Selection:

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,9 +18,9 @@ from headtail.samplers import hold_out
 from headtail.tensors import shown
 
 __all__ = [
-    "held_out_part",
+    "HeldOut",
+    "hold_out_or_open",
     "new_generator",
-    "open_validation",
     "select_on_validation",
 ]
 
@@ -42,22 +42,21 @@ def select_on_validation(
     trial = clone(estimator).set_params(**{name: grid[0]})
     optimistic = validation is None and has_trained_head(estimator)
     labels = estimator.classes_
-    if validation is None:
-        held = held_out_part(
-            positions,
-            estimator.validation_fraction,
-            new_generator(estimator.random_state),
-            f"{name}='auto'",
-            f", or a number for {name}",
-        )
-        kept = (~held).to(features.device)
-        trial.fit(features[kept], labels[positions[~held].numpy()])
-        held_features, held_positions = features[~kept], positions[held]
-        data = f"{estimator.validation_fraction:g} of the training data, held out"
-    else:
-        held_features, held_positions = open_validation(estimator, validation)
+    part = hold_out_or_open(
+        estimator,
+        features,
+        positions,
+        validation,
+        new_generator(estimator.random_state),
+        f"{name}='auto'",
+        f", or a number for {name}",
+    )
+    kept = part.kept
+    if kept is None:
         trial.fit(features, labels[positions.numpy()])
-        data = "the validation data given to fit"
+    else:
+        learned = features[kept.to(features.device)]
+        trial.fit(learned, labels[positions[kept].numpy()])
     if optimistic:
         warnings.warn(
             f"{name}='auto' holds out training data that the given head may have been "
@@ -65,20 +64,68 @@ def select_on_validation(
             stacklevel=3,
         )
     candidates = tuple({name: value} for value in grid)
-    predicted = trial._predict_candidates(held_features, candidates)
-    recalls = mean_recalls(predicted, held_positions, len(labels))
+    predicted = trial._predict_candidates(part.features, candidates)
+    recalls = mean_recalls(predicted, part.positions, len(labels))
     scores = recalls.nanmean(dim=1).numpy()
     missing = labels[recalls[0].isnan().numpy()]
     record = Selection(
         candidates=candidates,
         scores=scores,
         best_index=int(scores.argmax()),
-        data=data,
-        n_samples=len(held_positions),
+        data=part.data,
+        n_samples=len(part.positions),
         missing_classes=missing,
         optimistic=optimistic,
     )
     return record, trial
+
+
+class HeldOut(NamedTuple):
+    """What a choice is made on.
+
+    Attributes
+    ----------
+    kept
+        Marks the training data that may be learned from; None for all of them.
+    features, positions
+        Of the examples that decide.
+    data
+        What they are, in words.
+    """
+
+    kept: Tensor | None
+    features: Tensor
+    positions: Tensor
+    data: str
+
+
+def hold_out_or_open(
+    estimator: Any,
+    features: Tensor,
+    positions: Tensor,
+    validation: tuple[Any, Any] | None,
+    generator: torch.Generator,
+    choice: str,
+    otherwise: str = "",
+) -> HeldOut:
+    """Hold out a part of the training data, or open the validation data."""
+    if validation is not None:
+        opened = _open_validation(estimator, validation)
+        return HeldOut(None, *opened, "the validation data given to fit")
+    fraction = estimator.validation_fraction
+    held = hold_out(positions, fraction, generator)
+    if not held.any():
+        raise ValueError(
+            f"{choice} needs a class with enough examples to hold out {fraction:g} of "
+            f"it; the largest has {int(positions.bincount().max())}. Pass "
+            f"validation=(X, y) to fit{otherwise}."
+        )
+    return HeldOut(
+        ~held,
+        features[held.to(features.device)],
+        positions[held],
+        f"{fraction:g} of the training data, held out",
+    )
 
 
 def new_generator(random_state: Any) -> torch.Generator:
@@ -87,25 +134,7 @@ def new_generator(random_state: Any) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def held_out_part(
-    positions: Tensor,
-    fraction: float,
-    generator: torch.Generator,
-    choice: str,
-    otherwise: str = "",
-) -> Tensor:
-    """Mark the part of the training data that a choice is made on."""
-    held = hold_out(positions, fraction, generator)
-    if not held.any():
-        raise ValueError(
-            f"{choice} needs a class with enough examples to hold out {fraction:g} of "
-            f"it; the largest has {int(positions.bincount().max())}. Pass "
-            f"validation=(X, y) to fit{otherwise}."
-        )
-    return held
-
-
-def open_validation(
+def _open_validation(
     estimator: HeadClassifier, validation: tuple[Any, Any]
 ) -> tuple[Tensor, Tensor]:
     """Check validation data; say which classes they lack."""
@@ -132,6 +161,6 @@ def open_validation(
         warnings.warn(
             f"The validation data lack {len(missing)} of {len(classes)} classes "
             f"({shown(classes[missing])}); the choice rests on the other classes.",
-            stacklevel=4,
+            stacklevel=5,
         )
     return features, torch.from_numpy(positions)

@@ -147,7 +147,7 @@ def _in_units(splits: list[Split], solver: Solver) -> Bank:
 def _logit_scale(split: Split) -> float:
     """Return the factor of logits that minimises the cross-entropy of k-shot models.
 
-    Few of a split's examples were seen by any one of its models.
+    Less than half of a split's examples were seen by any one of its models.
     """
     models = split.models[:_MODELS_FOR_SCALE]
     n_samples = len(split.labels)

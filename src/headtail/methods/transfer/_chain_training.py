@@ -11,7 +11,7 @@ from torch import Tensor
 from headtail.methods._chain import Chain
 from headtail.progress import track
 
-__all__ = ["Split", "pair_loss", "train_chain"]
+__all__ = ["Split", "Task", "pair_loss", "train_chain"]
 
 _DATA_BATCH = 256  # examples that the cross-entropy is computed on, as in the paper
 # At least, where there are as many: a batch norm wants more than a few weights.
@@ -37,6 +37,21 @@ class Split(NamedTuple):
     target: Float[Tensor, "n_head n_features"]
     gather: Callable[[Tensor], Tensor]
     labels: Int[Tensor, " n_samples"]
+
+
+class Task(NamedTuple):
+    """Which models enter where.
+
+    Attributes
+    ----------
+    split
+        Position of the models' split in the bank.
+    block
+        Block of the chain at which they enter.
+    """
+
+    split: int
+    block: int
 
 
 def pair_loss(
@@ -79,7 +94,7 @@ def pair_loss(
 def train_chain(
     chain: Chain,
     splits: list[Split],
-    stages: list[list[tuple[int, int]]],
+    stages: list[list[Task]],
     *,
     scale: float,
     performance_weight: float,
@@ -91,9 +106,9 @@ def train_chain(
 ) -> None:
     """Train the chain in place, stage by stage.
 
-    A stage is a list of tasks (split, block where its models enter): every step shows
-    the first of them, and one of the others. The blocks from the first one's on are
-    trained.
+    A stage is a list of tasks: every step shows the first of them, and one of the
+    others. The blocks from the first one's on are trained. Examples of the
+    cross-entropy are drawn as they are, so large head classes come more often.
     """
     chain.train()
     for tasks, step in track(
@@ -102,7 +117,8 @@ def train_chain(
         label,
     ):
         if step == 0:
-            blocks = chain.blocks[tasks[0][1] :]
+            _, first = tasks[0]
+            blocks = chain.blocks[first:]
             optimizer = torch.optim.AdamW(
                 blocks.parameters(), lr=learning_rate, weight_decay=weight_decay
             )

@@ -79,10 +79,10 @@ class PerClassNetworks(nn.Module):
     ) -> None:
         super().__init__()
         n_few, width = hidden.shape
-        gain = (inputs.square().sum(dim=1, keepdim=True) + 1).sqrt()
-        self.register_buffer("gain", gain)
+        factor = (inputs.square().sum(dim=1, keepdim=True) + 1).sqrt()
+        self.register_buffer("step_factor", factor)
         self.gamma = gamma
-        self.hidden = nn.Parameter(hidden / gain)
+        self.hidden = nn.Parameter(hidden / factor)
         drawn = 2 * torch.rand((n_few, n_vectors, width), generator=generator) - 1
         self.weight = nn.Parameter((drawn * width**-0.5).to(hidden))
         start = starting_coefficients(n_few, n_vectors, gamma).to(hidden)
@@ -90,10 +90,10 @@ class PerClassNetworks(nn.Module):
         with torch.no_grad():
             self.bias.add_(start - self._outputs())
 
-    gain: Tensor
+    step_factor: Tensor
 
     def _outputs(self) -> Tensor:
-        active = F.leaky_relu(self.gain * self.hidden, _SLOPE)
+        active = F.leaky_relu(self.step_factor * self.hidden, _SLOPE)
         return torch.bmm(self.weight, active[:, :, None])[:, :, 0] + self.bias
 
     def forward(self) -> Float[Tensor, "n_few n_vectors"]:
@@ -128,14 +128,13 @@ class SharedNetwork(nn.Module):
         super().__init__()
         self.register_buffer("inputs", inputs)
         sizes = [inputs.shape[1], _WIDTH, _WIDTH, _WIDTH, n_vectors - 1]
-        self.layers = nn.ModuleList(
-            nn.Linear(fan_in, fan_out, device=inputs.device, dtype=inputs.dtype)
-            for fan_in, fan_out in pairwise(sizes)
-        )
+        with torch.random.fork_rng(devices=[]):  # torch draws, and it is replaced
+            self.layers = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(sizes))
         with torch.no_grad():
             for parameter, fan_in in zip(self.parameters(), _twice(sizes), strict=True):
                 drawn = 2 * torch.rand(parameter.shape, generator=generator) - 1
                 parameter.copy_(drawn * fan_in**-0.5)
+        self.layers.to(inputs)
 
     inputs: Tensor
 

@@ -19,7 +19,7 @@ from headtail.methods._chain import Chain, entry_blocks
 from headtail.methods._constraints import Interval, StrOptions
 from headtail.methods._estimator import HeadClassifier, check_finite, computing_dtype
 from headtail.methods._selection import Selection, mean_recalls
-from headtail.methods._validation import held_out_part, new_generator, open_validation
+from headtail.methods._validation import HeldOut, hold_out_or_open, new_generator
 from headtail.methods.transfer._bank import Scaled, scaled_features
 from headtail.methods.transfer._meta_training import (
     Plan,
@@ -29,6 +29,7 @@ from headtail.methods.transfer._meta_training import (
     mean_lengths,
     moved,
     prepare,
+    starts_of,
     train_plan,
     usable_shots,
 )
@@ -70,12 +71,13 @@ class MetaModelClassifier(HeadClassifier):
         "unit_",
         "plain_head_",
         "few_shot_weight_",
+        "model_shots_",
         "lengths_",
         "selection_",
     )
     _shapes: ClassVar[dict[str, tuple[str | int, ...]]] = {
         "few_shot_weight_": ("n_classes", "n_features"),
-        "lengths_": ("n_shots", 3),
+        "lengths_": ("len(model_shots_)", 3),
     }
 
     shots: Any
@@ -95,6 +97,7 @@ class MetaModelClassifier(HeadClassifier):
     unit_: float
     plain_head_: LinearHead
     few_shot_weight_: npt.NDArray[Any]
+    model_shots_: tuple[int, ...]
     lengths_: npt.NDArray[np.float64]
     selection_: Selection | None
     head_: LinearHead
@@ -113,10 +116,10 @@ class MetaModelClassifier(HeadClassifier):
         out; then all is learned again from all data. `validation`, a pair (X, y), takes
         the place of the part: one training is enough.
 
-        `split_features`, if given, is called with the labels of each split's head
-        classes and returns features of all examples, rows and columns as in X, from a
-        network that was fine-tuned on those classes. X itself holds the features that
-        the head will be used with.
+        `split_features`, if given, is called for each split with the labels of its head
+        classes and the rows of X that may be learned from; it returns features of all
+        examples, rows and columns as in X, from a network that was fine-tuned on those
+        classes and rows. X itself holds the features that the head will be used with.
         """
         with self._fitting():
             features, positions = self._open_fit(X, y)
@@ -130,12 +133,18 @@ class MetaModelClassifier(HeadClassifier):
                 learning_rate=float(self.learning_rate),
             )
             usable = usable_shots(self.class_counts_, shots)
-            if (self.class_counts_ < 2 * max(usable, default=0)).any():
-                self._move(
-                    features, positions, usable, recipe, validation, split_features
-                )
-            else:
-                self._keep_plain(features, positions)
+            try:
+                if (self.class_counts_ < 2 * max(usable, default=0)).any():
+                    self._move(
+                        features, positions, usable, recipe, validation, split_features
+                    )
+                else:
+                    self._keep_plain(features, positions)
+            except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
+                raise ValueError(
+                    "penalty must be large enough for the equations to be solved; "
+                    f"{self.penalty:g} is not ({error}). Raise it."
+                ) from error
         return self
 
     @abstractmethod
@@ -245,7 +254,8 @@ class MetaModelClassifier(HeadClassifier):
         self.few_shot_weight_ = np.full(weight.shape, np.nan)
         self.chain_ = Chain(0, features.shape[1]).to(weight)
         self.blocks_ = np.zeros(len(self.classes_), dtype=np.int64)
-        self.shots_, self.unit_, self.selection_ = (), 1.0, None
+        self.shots_, self.model_shots_ = (), ()
+        self.unit_, self.selection_ = 1.0, None
         self.lengths_ = np.empty((0, 3))
 
     def _move(
@@ -271,24 +281,32 @@ class MetaModelClassifier(HeadClassifier):
         plan, weight, chain, ready = plans[0], weights[0], None, None
         self.selection_ = None
         if len(plans) * len(weights) > 1:
-            kept = None
-            if validation is None:
-                held = held_out_part(
-                    positions, self.validation_fraction, generator, type(self).__name__
-                )
-                kept = ~held
-                tested = features[held.to(features.device)], positions[held]
-                self._check_kept(positions[kept], shots)
-            else:
-                tested = open_validation(self, validation)
+            part = hold_out_or_open(
+                self, features, positions, validation, generator, type(self).__name__
+            )
+            if part.kept is not None:
+                self._check_kept(positions[part.kept], shots)
             ready = prepare(
-                features, positions, self.classes_, shots, recipe, kept=kept, **common
+                features,
+                positions,
+                self.classes_,
+                shots,
+                recipe,
+                kept=part.kept,
+                **common,
             )
             candidates = list(product(self._plans(ready.shots), weights))
             chains = [train_plan(ready, *c, recipe, generator) for c in candidates]
-            best = self._select(ready, candidates, chains, *tested, kept is not None)
-            plan, weight = candidates[best]
-            chain = chains[best] if kept is None else None
+            best = self._select(ready, candidates, chains, part)
+            (plan, weight), chain = candidates[best], chains[best]
+            del chains
+            if part.kept is not None:  # the bank may take gigabytes: one at a time
+                chain = ready = None
+        elif validation is not None:
+            raise ValueError(
+                "validation is what a choice is made on, and nothing is to be chosen. "
+                "Set performance_weight='auto', or leave the validation data out."
+            )
         if ready is None or chain is None:
             wanted = self._shots_of(plan, shots)
             ready = prepare(
@@ -318,22 +336,22 @@ class MetaModelClassifier(HeadClassifier):
         ready: Ready,
         candidates: list[tuple[Plan, float]],
         chains: list[Chain],
-        features: Tensor,
-        positions: Tensor,
-        held_out: bool,
+        part: HeldOut,
     ) -> int:
         """Score all candidates on held-out data; keep the record; return the best."""
         heads = [
             self._moved_head(ready, plan, chain)
             for (plan, _), chain in zip(candidates, chains, strict=True)
         ]
+        features = part.features
         predicted = torch.empty(len(heads), len(features), dtype=torch.int64)
         with torch.no_grad():
             for rows in row_blocks(len(features), features.shape[1]):
                 block = features[rows].to(ready.weight)
                 for row, head in zip(predicted, heads, strict=True):
                     row[rows] = head(block).argmax(dim=1).cpu()
-        recalls = mean_recalls(predicted, positions, len(self.classes_)).numpy()
+        n_classes = len(self.classes_)
+        recalls = mean_recalls(predicted, part.positions, n_classes).numpy()
         missing = np.isnan(recalls[0])
         scores = recalls[:, ~missing].mean(axis=1)
         self.selection_ = Selection(
@@ -343,12 +361,8 @@ class MetaModelClassifier(HeadClassifier):
             ),
             scores=scores,
             best_index=int(scores.argmax()),
-            data=(
-                f"{self.validation_fraction:g} of the training data, held out"
-                if held_out
-                else "the validation data given to fit"
-            ),
-            n_samples=len(positions),
+            data=part.data,
+            n_samples=len(part.positions),
             missing_classes=self.classes_[missing],
             optimistic=False,
         )
@@ -361,6 +375,9 @@ class MetaModelClassifier(HeadClassifier):
         self.unit_ = scaled.spread / bank.scale
         self.plain_head_ = self._head(ready.weight, scaled, bank.scale)
         self.head_ = self._moved_head(ready, plan, chain)
+        self.model_shots_ = tuple(
+            ready.shots[split] for split in sorted(starts_of(plan))
+        )
         self.lengths_ = mean_lengths(ready, plan, chain).numpy()
 
     def _few_shot(
@@ -371,7 +388,7 @@ class MetaModelClassifier(HeadClassifier):
         generator: torch.Generator,
     ) -> npt.NDArray[Any]:
         """Return one model of all classes that have enough examples; NaN elsewhere."""
-        k = self.shots_[0]
+        k = self.model_shots_[0]
         able = (ready.class_counts >= k).nonzero().flatten()
         rows = torch.isin(positions, able).nonzero().flatten()
         features = ready.scaled.features
@@ -412,9 +429,11 @@ class MetaModelClassifier(HeadClassifier):
             raise ValueError("plain_head_ must be a linear head of the classes")
         if plain.classes.tolist() != self.classes_.tolist():
             raise ValueError("plain_head_ must be a linear head of the classes")
-        numbers = all(_is_int(k) and k >= 1 for k in self.shots_)
+        numbers = all(_is_int(k) and k >= 1 for k in self.shots_ + self.model_shots_)
         if not numbers or len(self.shots_) != chain.n_blocks:
             raise ValueError("shots_ must hold a number for every block of the chain")
+        if len(self.model_shots_) != len(self.lengths_):
+            raise ValueError("lengths_ must have a row for each of model_shots_")
         dtypes = {parameter.dtype for parameter in chain.parameters()}
         if chain.n_features != plain.n_features or not dtypes <= {plain.weight.dtype}:
             raise ValueError("chain_ must take the weights of plain_head_")

@@ -17,7 +17,7 @@ from headtail.methods.transfer._bank import (
     build_bank,
     scaled_features,
 )
-from headtail.methods.transfer._chain_training import train_chain
+from headtail.methods.transfer._chain_training import Task, train_chain
 from headtail.methods.transfer._shot_models import Solver, many_shot_model
 from headtail.tensors import as_tensor
 
@@ -29,11 +29,12 @@ __all__ = [
     "mean_lengths",
     "moved",
     "prepare",
+    "starts_of",
     "train_plan",
     "usable_shots",
 ]
 
-SplitFeatures = Callable[[npt.NDArray[Any]], Any]
+SplitFeatures = Callable[[npt.NDArray[Any], npt.NDArray[np.int64]], Any]
 
 _WEIGHT_DECAY = 0.01
 _MODELS_FOR_LENGTHS = 20
@@ -59,12 +60,12 @@ class Plan(NamedTuple):
     residual
         Whether blocks add to their input.
     stages
-        Tasks (position in the bank, block), stage by stage, see `train_chain`.
+        Tasks, stage by stage, see `train_chain`.
     """
 
     shots: tuple[int, ...]
     residual: bool
-    stages: list[list[tuple[int, int]]]
+    stages: list[list[Task]]
 
 
 class Ready(NamedTuple):
@@ -119,6 +120,7 @@ def prepare(
 ) -> Ready:
     """Scale the examples that are kept; learn their bank and their plain weights."""
     shape = features.shape
+    rows = np.arange(len(features)) if kept is None else kept.numpy().nonzero()[0]
     if kept is not None:
         features, positions = features[kept.to(features.device)], positions[kept]
     scaled = scaled_features(features, positions, like)
@@ -126,7 +128,7 @@ def prepare(
     def features_of(head: Tensor) -> Tensor:
         if split_features is None:
             return scaled.features
-        own = as_tensor(split_features(classes[head.numpy()]))
+        own = as_tensor(split_features(classes[head.numpy()], rows))
         if own.shape != shape:
             raise ValueError(
                 f"split_features must return features of shape {list(shape)}, as X "
@@ -202,14 +204,19 @@ def moved(
 
 @torch.no_grad()
 def mean_lengths(ready: Ready, plan: Plan, chain: Chain) -> Float[Tensor, "n_shots 3"]:
-    """Return the mean length of k-shot models, of what the chain makes of them, and
-    of many-shot models, for every k of the bank, on the scale of logits.
-    """  # noqa: D205
-    starts = {split: block for tasks in plan.stages for split, block in tasks}
+    """Return three mean lengths for every split of the plan, on the scale of logits.
+
+    Of k-shot models, of what the chain makes of them, and of many-shot models.
+    """
     rows = []
-    for position, split in enumerate(ready.bank.splits):
-        models = split.models[:_MODELS_FOR_LENGTHS].flatten(0, 1)
-        start = starts.get(position)
-        out = models if start is None else chain(models, start)
-        rows.append([m.norm(dim=1).mean() for m in (models, out, split.target)])
+    for split, block in sorted(starts_of(plan).items()):
+        pairs = ready.bank.splits[split]
+        models = pairs.models[:_MODELS_FOR_LENGTHS].flatten(0, 1)
+        out = chain(models, block)
+        rows.append([m.norm(dim=1).mean() for m in (models, out, pairs.target)])
     return torch.tensor(rows, dtype=torch.float64).reshape(-1, 3) * ready.bank.scale
+
+
+def starts_of(plan: Plan) -> dict[int, int]:
+    """Return the block of every split that the plan trains on."""
+    return {task.split: task.block for tasks in plan.stages for task in tasks}

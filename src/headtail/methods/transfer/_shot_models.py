@@ -60,8 +60,8 @@ def balanced_targets(
 ) -> Float[Tensor, "n_samples n_classes"]:
     """Return C · one-hot - 1 for examples that stand class by class.
 
-    The factor C makes the size of a ridge weight independent of how many classes there
-    are: it is (S + penalty · I)⁻¹ (mean of the class - mean of all).
+    With the factor C a ridge weight is (S + penalty · I)⁻¹ (mean of the class - mean of
+    all), S the scatter of all classes: of its size only S depends on the other classes.
     """
     eye = torch.eye(n_classes, device=like.device, dtype=like.dtype)
     return (n_classes * eye - 1).repeat_interleave(shots, dim=0)
@@ -94,7 +94,7 @@ def softmax_models(
     *,
     iterations: int = _ITERATIONS,
 ) -> Float[Tensor, "n_models n_classes n_features"]:
-    """Minimise the mean cross-entropy + penalty / 2 · ‖W‖² for every model.
+    """Take steps to the least mean cross-entropy + penalty / 2 · ‖W‖² of every model.
 
     `targets` are probabilities. Every step minimises Böhning's quadratic bound, whose
     matrix, half the scatter + penalty, is the same in all steps and inverted once;
@@ -142,7 +142,7 @@ def shot_models(
 ) -> Float[Tensor, "n_models n_classes n_features"]:
     """Return classifiers from `shots` random examples of each class each.
 
-    Works in chunks of models whose examples fit in 256 MB.
+    Works in chunks of models of which no array has more than 2^26 numbers.
 
     Parameters
     ----------
@@ -163,7 +163,8 @@ def shot_models(
     solve = ridge_models if solver == "ridge" else softmax_models
     n_drawn = n_classes * shots
     smaller = min(n_drawn, n_features)
-    largest = max(n_drawn * n_features, smaller**2, len(labels))
+    sizes = n_drawn * n_features, n_drawn * n_classes, smaller**2, 8 * len(labels)
+    largest = max(sizes)
     for chunk in row_blocks(n_models, largest, _AT_ONCE):
         rows = draw_shots(labels, chunk.stop - chunk.start, shots, generator)
         models[chunk] = solve(gather(rows), targets, penalty)

@@ -17,7 +17,7 @@ from headtail.methods._constraints import Interval, StrOptions
 from headtail.methods._estimator import HeadClassifier, check_finite
 from headtail.methods._frozen import frozen_logits
 from headtail.methods._selection import Selection
-from headtail.methods._validation import held_out_part, new_generator, open_validation
+from headtail.methods._validation import HeldOut, hold_out_or_open, new_generator
 from headtail.methods.decoupled.crt import RetrainedClassifier
 from headtail.methods.transfer._coefficient_training import epoch_recalls
 from headtail.methods.transfer._coefficients import compose_rows
@@ -32,6 +32,7 @@ from headtail.statistics import shot_groups
 __all__ = ["AlphaNetClassifier"]
 
 Criterion = Literal["few", "overall"]
+_CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
 
 
 class AlphaNetClassifier(MetaEstimatorMixin, HeadClassifier):
@@ -89,7 +90,7 @@ class AlphaNetClassifier(MetaEstimatorMixin, HeadClassifier):
     class_counts_ : ndarray of shape (n_classes,)
         Training examples per class.
     few_classes_ : ndarray of shape (n_few,)
-        Positions of the few-shot classes in `classes_`.
+        Positions in `classes_` of the few-shot classes that were composed.
     neighbors_ : ndarray of shape (n_few, K)
         Positions of their neighbours, nearest first.
     neighbor_distances_ : ndarray of shape (n_few, K)
@@ -133,7 +134,7 @@ class AlphaNetClassifier(MetaEstimatorMixin, HeadClassifier):
             Interval(Integral, 1, None, closed="left"),
             StrOptions({"auto"}),
         ],
-        "select": [StrOptions(set(get_args(Criterion)))],
+        "select": [StrOptions(set(_CRITERIA))],
         "base_ratio": [Interval(Real, 0, None, closed="left")],
         "epochs": [Interval(Integral, 1, None, closed="left"), None],
         "learning_rate": [Interval(Real, 0, None, closed="neither"), None],
@@ -222,14 +223,16 @@ class AlphaNetClassifier(MetaEstimatorMixin, HeadClassifier):
 
     def best_head(self, select: Criterion) -> LinearHead:
         """Return the composed head of the epoch best by `select`."""
-        if select not in get_args(Criterion):
+        if select not in _CRITERIA:
             raise ValueError(f"select must be 'few' or 'overall'; got {select!r}.")
         check_is_fitted(self, "head_")
-        return self._composed(self.best_coefficients_[("few", "overall").index(select)])
+        return self._composed(self.best_coefficients_[_CRITERIA.index(select)])
 
     def _check_components(self, n_features: int) -> None:
         most = min(n_features, len(self.classes_) - 1)
-        if self.n_components != "auto" and self.n_components > most:
+        if self.variant != "per-class" or self.n_components == "auto":
+            return
+        if self.n_components > most:
             raise ValueError(
                 "n_components must be at most min(n_features, n_classes - 1); got "
                 f"{self.n_components} for {n_features} features and "
@@ -253,7 +256,7 @@ class AlphaNetClassifier(MetaEstimatorMixin, HeadClassifier):
         self.neighbors_ = np.empty((0, self.n_neighbors), dtype=np.int64)
         self.neighbor_distances_ = np.empty((0, self.n_neighbors))
         self.best_coefficients_ = np.empty((2, 0, self.n_neighbors + 1))
-        self.coefficients_ = self.best_coefficients_[0]
+        self.coefficients_ = self.best_coefficients_[0].copy()
         self.selection_ = None
 
     def _compose(
@@ -275,35 +278,30 @@ class AlphaNetClassifier(MetaEstimatorMixin, HeadClassifier):
                 "fit.",
                 stacklevel=3,
             )
-        if validation is None:
-            held = held_out_part(
-                positions, self.validation_fraction, generator, "AlphaNet"
-            )
-            kept = (~held).to(features.device)
-            trial = self._trained(features[kept], positions[~held], generator)
-            held_features, held_positions = features[~kept], positions[held]
-            data = f"{self.validation_fraction:g} of the training data, held out"
-        else:
-            held_features, held_positions = open_validation(self, validation)
-            trial = self._trained(features, positions, generator)
-            data = "the validation data given to fit"
+        part = hold_out_or_open(
+            self, features, positions, validation, generator, "AlphaNet"
+        )
+        learned, labels = features, positions
+        if part.kept is not None:
+            learned = features[part.kept.to(features.device)]
+            labels = positions[part.kept]
+        trial = self._trained(learned, labels, generator)
         recalls = epoch_recalls(
             trial.history,
             trial.composition,
-            frozen_logits(trial.head, held_features),
-            held_positions,
+            frozen_logits(trial.head, part.features),
+            part.positions,
         ).numpy()
-        epochs = self._choose(recalls, data, len(held_positions), optimistic)
+        epochs = self._choose(recalls, part, optimistic)
         final = trial
-        if validation is None:
+        if part.kept is not None:
             final = self._trained(features, positions, generator)
         self._keep(final, epochs)
 
     def _choose(
         self,
         recalls: npt.NDArray[np.float64],
-        data: str,
-        n_samples: int,
+        part: HeldOut,
         optimistic: bool,
     ) -> list[int]:
         """Return the epochs best for the few-shot classes, and overall."""
@@ -325,19 +323,21 @@ class AlphaNetClassifier(MetaEstimatorMixin, HeadClassifier):
             candidates=tuple({"epochs": e + 1} for e in range(first, len(recalls))),
             scores=scores[self.select][first:],
             best_index=best[self.select] - first,
-            data=data,
-            n_samples=n_samples,
+            data=part.data,
+            n_samples=len(part.positions),
             missing_classes=self.classes_[missing],
             optimistic=optimistic,
         )
-        return [best["few"], best["overall"]]
+        return [best[name] for name in _CRITERIA]
 
     def _keep(self, trained: Trained, epochs: list[int]) -> None:
         self.base_head_ = trained.head
         self.neighbors_ = trained.composition.vectors[:, 1:].cpu().numpy()
         self.neighbor_distances_ = trained.distances.cpu().numpy()
         self.best_coefficients_ = trained.history[epochs].cpu().numpy()
-        self.coefficients_ = self.best_coefficients_[int(self.select == "overall")]
+        self.coefficients_ = self.best_coefficients_[
+            _CRITERIA.index(self.select)
+        ].copy()
         self.head_ = self._composed(self.coefficients_)
 
     def _fitted_base(self, features: Tensor, positions: Tensor) -> LinearHead:

@@ -3,6 +3,7 @@
 from typing import Any, ClassVar, Literal
 
 from headtail.methods._constraints import StrOptions
+from headtail.methods.transfer._chain_training import Task
 from headtail.methods.transfer._meta_model import MetaModelClassifier
 from headtail.methods.transfer._meta_training import Plan
 from headtail.methods.transfer._shot_models import Solver
@@ -33,8 +34,10 @@ class MetaModelNetClassifier(MetaModelClassifier):
         A block per number of shots, trained back to front; or one block for one of
         shots, the best on held-out data.
     solver : {"softmax", "ridge"}
-        Of all models, the many-shot ones too: cross-entropy, or least squares in closed
-        form. Every class counts alike.
+        Of all models, the many-shot ones too: cross-entropy in 30 accelerated steps,
+        or least squares in closed form. Every class counts alike. The lengths of ridge
+        weights depend on how many classes there are, so that the chain is used on
+        longer weights than it has learned from; those of softmax weights hardly do.
     penalty : float
         On the squared weights, of features with total variance 1.
     performance_weight : float or "auto"
@@ -67,9 +70,11 @@ class MetaModelNetClassifier(MetaModelClassifier):
     plain_head_ : LinearHead
         The classifier whose weights entered.
     few_shot_weight_ : ndarray of shape (n_classes, n_features)
-        Weights from as few examples as the first block is for, NaN for classes that
-        have fewer: where `trajectory` may start.
-    lengths_ : ndarray of shape (n_shots, 3)
+        Weights from as few examples as the first of `model_shots_`, NaN for classes
+        that have fewer: where `trajectory` may start.
+    model_shots_ : tuple of int
+        Numbers of examples of the few-shot models that the chain was trained on.
+    lengths_ : ndarray of shape (len(model_shots_), 3)
         Mean length of few-shot weights, of what the chain makes of them, and of
         many-shot weights, by number of shots, for features of total variance 1.
     unit_ : float
@@ -132,9 +137,9 @@ class MetaModelNetClassifier(MetaModelClassifier):
     def _plans(self, shots: tuple[int, ...]) -> list[Plan]:
         n_blocks = len(shots)
         if self.split == "fixed":
-            return [Plan((k,), True, [[(i, 0)]]) for i, k in enumerate(shots)]
+            return [Plan((k,), True, [[Task(i, 0)]]) for i, k in enumerate(shots)]
         stages = [
-            [(j, j) for j in range(i, n_blocks)] for i in reversed(range(n_blocks))
+            [Task(j, j) for j in range(i, n_blocks)] for i in reversed(range(n_blocks))
         ]
         return [Plan(shots, True, stages)]
 

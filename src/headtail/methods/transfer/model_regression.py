@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from headtail.methods.transfer._chain_training import Task
 from headtail.methods.transfer._meta_model import MetaModelClassifier
 from headtail.methods.transfer._meta_training import Plan
 from headtail.methods.transfer._shot_models import Solver
@@ -30,7 +31,7 @@ random_state, device
     Attributes
     ----------
     classes_, class_counts_, shots_, blocks_, chain_, plain_head_, few_shot_weight_, \
-lengths_, unit_, selection_, head_, n_features_in_
+model_shots_, lengths_, unit_, selection_, head_, n_features_in_
         As in `MetaModelNetClassifier`; the chain has one block, and `shots_` the
         largest number of shots.
 
@@ -77,5 +78,5 @@ lengths_, unit_, selection_, head_, n_features_in_
         self.device = device
 
     def _plans(self, shots: tuple[int, ...]) -> list[Plan]:
-        tasks = [(i, 0) for i in range(len(shots))]
+        tasks = [Task(i, 0) for i in range(len(shots))]
         return [Plan(shots[-1:], False, [tasks])]

@@ -6,7 +6,12 @@ import pytest
 import torch
 
 from headtail.methods._chain import Chain
-from headtail.methods.transfer._chain_training import Split, pair_loss, train_chain
+from headtail.methods.transfer._chain_training import (
+    Split,
+    Task,
+    pair_loss,
+    train_chain,
+)
 
 USUAL = {
     "scale": 1.0,
@@ -108,7 +113,11 @@ def test_the_distance_has_no_unit():
 @pytest.mark.parametrize("residual", [True, False])
 def test_a_stage_leaves_the_blocks_before_it_as_they_are(residual):
     splits = some_splits()
-    for stage in ([(2, 2)], [(1, 1), (2, 2)], [(0, 0), (1, 1), (2, 2)]):
+    for stage in (
+        [Task(2, 2)],
+        [Task(1, 1), Task(2, 2)],
+        [Task(0, 0), Task(1, 1), Task(2, 2)],
+    ):
         chain = fresh(3, residual=residual)
         before = state_of(chain)
         train_chain(chain, splits, [stage], **USUAL, generator=seeded())
@@ -122,7 +131,7 @@ def test_a_stage_leaves_the_blocks_before_it_as_they_are(residual):
 
 
 def test_stages_come_one_after_another():
-    splits, stages = some_splits(), [[(2, 2)], [(1, 1), (2, 2)]]
+    splits, stages = some_splits(), [[Task(2, 2)], [Task(1, 1), Task(2, 2)]]
     whole, parts = fresh(3), fresh(3)
     train_chain(whole, splits, stages, **USUAL, generator=seeded())
     generator = seeded()
@@ -136,7 +145,7 @@ def test_every_step_shows_the_first_task_and_one_of_the_others():
     calls = [[] for _ in range(3)]
     splits = [split_of(target + randn(10, 4, 5), target, own) for own in calls]
     settings = USUAL | {"steps": 40}
-    stages = [[(0, 0), (1, 1), (2, 2)]]
+    stages = [[Task(0, 0), Task(1, 1), Task(2, 2)]]
     train_chain(fresh(3), splits, stages, **settings, generator=seeded())
     first, *others = (len(own) for own in calls)
     assert first == sum(others) == 40
@@ -146,12 +155,12 @@ def test_every_step_shows_the_first_task_and_one_of_the_others():
 
 def test_the_chain_ends_in_evaluation_mode():
     chain = fresh(2)
-    train_chain(chain, some_splits(2), [[(1, 1)]], **USUAL, generator=seeded())
+    train_chain(chain, some_splits(2), [[Task(1, 1)]], **USUAL, generator=seeded())
     assert not any(module.training for module in chain.modules())
 
 
 def test_training_repeats_with_the_generator():
-    stages = [[(1, 1)], [(0, 0), (1, 1)]]
+    stages = [[Task(1, 1)], [Task(0, 0), Task(1, 1)]]
     results = []
     for seed in (0, 0, 1):
         chain = fresh(2)
@@ -164,7 +173,9 @@ def test_training_repeats_with_the_generator():
 def test_the_pairs_are_left_as_they_are():
     splits = some_splits()
     before = [(split.models.clone(), split.target.clone()) for split in splits]
-    train_chain(fresh(1), splits, [[(0, 0), (1, 0)]], **USUAL, generator=seeded())
+    train_chain(
+        fresh(1), splits, [[Task(0, 0), Task(1, 0)]], **USUAL, generator=seeded()
+    )
     for split, (models, target) in zip(splits, before, strict=True):
         assert split.models.equal(models)
         assert split.target.equal(target)
@@ -175,7 +186,7 @@ def test_where_there_is_nothing_to_learn_the_identity_stays():
     target = randn(4, 5, seed=1)
     chain, settings = fresh(2), USUAL | {"performance_weight": 0.0}
     splits = [split_of(target.expand(10, -1, -1).clone(), target)]
-    train_chain(chain, splits, [[(0, 0)]], **settings, generator=seeded())
+    train_chain(chain, splits, [[Task(0, 0)]], **settings, generator=seeded())
     assert chain(target).equal(target)
 
 
@@ -187,7 +198,7 @@ def test_the_cross_entropy_has_its_weight():
     for weight in (0.0, 1.0, 100.0):
         chain = fresh(1)
         settings = USUAL | {"performance_weight": weight, "steps": 40}
-        train_chain(chain, [split], [[(0, 0)]], **settings, generator=seeded())
+        train_chain(chain, [split], [[Task(0, 0)]], **settings, generator=seeded())
         moved = chain(target).detach()
         losses.append(
             torch.nn.functional.cross_entropy(
@@ -213,7 +224,7 @@ def test_a_known_way_from_few_to_many_is_found(residual, world):
         "learning_rate": 0.03,
     }
     split = split_of(models[None], models @ way)
-    train_chain(chain, [split], [[(0, 0)]], **settings, generator=seeded())
+    train_chain(chain, [split], [[Task(0, 0)]], **settings, generator=seeded())
     wanted = held_out @ way
     error = (chain(held_out) - wanted).square().mean()
     assert error < 0.1 * (held_out - wanted).square().mean()
@@ -229,7 +240,7 @@ def test_every_number_of_shots_finds_its_own_way():
     ]
     chain = fresh(2, 4)
     settings = USUAL | {"performance_weight": 0.0, "steps": 200, "learning_rate": 0.03}
-    stages = [[(1, 1)], [(0, 0), (1, 1)]]
+    stages = [[Task(1, 1)], [Task(0, 0), Task(1, 1)]]
     train_chain(chain, splits, stages, **settings, generator=seeded())
     wanted = 4 * randn(300, 4, seed=7)
     for start, factor in ((0, 4), (1, 2)):

@@ -50,7 +50,7 @@ class Explicit(nn.Module):
         self.inputs = inputs
         self.gamma = net.gamma
         self.towers = nn.ModuleList()
-        hidden = (net.gain * net.hidden).detach()
+        hidden = (net.step_factor * net.hidden).detach()
         for i in range(len(hidden)):
             first = nn.Linear(inputs.shape[1], hidden.shape[1]).double()
             second = nn.Linear(*reversed(net.weight[i].shape)).double()
@@ -118,7 +118,9 @@ def test_training_is_that_of_explicit_networks_number_by_number(gamma):
     hidden = torch.stack(
         [tower[0](x) for tower, x in zip(explicit.towers, inputs, strict=True)]
     )
-    torch.testing.assert_close(net.gain * net.hidden, hidden, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(
+        net.step_factor * net.hidden, hidden, rtol=1e-9, atol=1e-9
+    )
     assert any((hidden[i] < 0).any() for i in range(2))
 
 

@@ -6,7 +6,7 @@ import torch
 
 from headtail.methods._chain import Chain
 from headtail.methods.transfer._bank import Bank
-from headtail.methods.transfer._chain_training import Split
+from headtail.methods.transfer._chain_training import Split, Task
 from headtail.methods.transfer._meta_training import (
     Plan,
     Ready,
@@ -83,13 +83,14 @@ def test_mean_lengths_are_those_of_logits_weights():
     ]
     bank = Bank(splits, 7.0, 0.25)
     ready = Ready(None, bank, (1, 2, 4), None, None)
-    plan = Plan((1, 4), False, [[(2, 1)], [(0, 0), (2, 1)]])
+    plan = Plan((1, 4), False, [[Task(2, 1)], [Task(0, 0), Task(2, 1)]])
     lengths = mean_lengths(ready, plan, chain)
-    for i, start in ((0, 0), (1, 2), (2, 1)):  # the second enters nowhere
+    assert lengths.shape == (2, 3)  # the second enters nowhere
+    for row, (i, start) in enumerate(((0, 0), (2, 1))):
         models = splits[i].models[:20].flatten(0, 1)
         for j, own in enumerate((models, chain(models, start), splits[i].target)):
             expected = np.linalg.norm(own.detach().numpy(), axis=1).mean() / 4
-            assert lengths[i, j].item() == pytest.approx(expected)
+            assert lengths[row, j].item() == pytest.approx(expected)
     assert lengths.dtype == torch.float64
 
 
@@ -130,7 +131,7 @@ def test_kept_rows_are_those_of_the_split_features_too():
             kept=kept,
             split_features=function,
         )
-        for function in (None, lambda labels: X.numpy())
+        for function in (None, lambda labels, rows: X.numpy())
     )
     for ours, theirs in zip(own.bank.splits, usual.bank.splits, strict=True):
         assert ours.models.equal(theirs.models)
@@ -141,7 +142,7 @@ def test_a_plan_is_trained_from_a_fresh_chain():
     X, y = blobs()
     ready = prepare(X, y, np.arange(4), SHOTS, RECIPE, like=LIKE, generator=seeded())
     assert ready.shots == (1, 2, 4)
-    plan = Plan((1, 4), True, [[(2, 1)], [(0, 0), (2, 1)]])
+    plan = Plan((1, 4), True, [[Task(2, 1)], [Task(0, 0), Task(2, 1)]])
     before = ready.weight.clone(), ready.bank.splits[0].models.clone()
     first, same = (train_plan(ready, plan, 0.1, RECIPE, seeded()) for _ in range(2))
     assert first.n_blocks == 2

@@ -100,7 +100,8 @@ def main() -> None:
         write(
             "method_tables", {"groups": GROUPS, "seeds": list(SEEDS), "tables": tables}
         )
-    print(pages(stored()))
+    shown = {name: stored()[name] for name in names or SETS}
+    print(pages(shown))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from headtail import AlphaNetClassifier, LinearHead, MetaModelNetClassifier
+from headtail import (
+    AlphaNetClassifier,
+    LinearClassifier,
+    LinearHead,
+    MetaModelNetClassifier,
+)
 from headtail.analysis import class_gains, gains_by_distance
 
 
@@ -85,3 +90,13 @@ def test_an_unknown_label_is_refused(alphanet, data):
     strange = np.where(y == "dog", "bear", y)
     with pytest.raises(ValueError, match=r"labels of classes_ alone.*'bear'"):
         class_gains(alphanet, X, strange)
+
+
+def test_what_has_no_base_and_rows_that_do_not_match_are_refused(alphanet, data):
+    X, y = data[2:]
+    with pytest.raises(TypeError, match=r"one of AlphaNet.*; got LinearClassifier"):
+        class_gains(LinearClassifier(), X, y)
+    with pytest.raises(TypeError, match="an AlphaNetClassifier; got MetaModelNet"):
+        gains_by_distance(MetaModelNetClassifier(), X, y)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        class_gains(alphanet, X[1:], y)

@@ -27,7 +27,7 @@ def estimator():
 def accuracies(fitted, head, test):
     fitted.head_ = head
     result = evaluate(test[1], fitted.predict_proba(test[0]), fitted.class_counts_)
-    return [result[group].value for group in GROUPS]
+    return [result[name].value for name in (*GROUPS, "top5_accuracy")]
 
 
 @pytest.mark.parametrize(
@@ -41,12 +41,13 @@ def test_every_row_is_that_of_a_fit_with_this_value(
     assert result.parameter == parameter
     assert result.values == values
     assert result.groups == GROUPS
-    for value, row in zip(values, result.accuracy, strict=True):
+    table = np.column_stack([result.accuracy, result.top5_accuracy])
+    for value, row in zip(values, table, strict=True):
         fitted = estimator.set_params(**{parameter: value})
         fitted.fit(*data[0], validation=data[1])
         assert row.tolist() == accuracies(fitted, fitted.head_, data[1])
     base = accuracies(fitted, fitted.base_head_, data[1])
-    assert result.base_accuracy.tolist() == base
+    assert [*result.base_accuracy, result.base_top5_accuracy] == base
 
 
 def test_the_base_is_fitted_once(data, estimator, monkeypatch):
@@ -93,3 +94,5 @@ def test_what_cannot_be_swept_is_refused(data, estimator):
         sweep_gamma(LinearClassifier(), *data)
     with pytest.raises(ValueError, match="a value of gamma at least"):
         sweep_gamma(estimator, *data, ())
+    with pytest.raises(ValueError, match=r"must be an int.*share one base; got None"):
+        sweep_gamma(estimator.set_params(random_state=None), *data)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from headtail import MetaModelNetClassifier
+from headtail import LinearClassifier, MetaModelNetClassifier
 from headtail.analysis import trajectory_map
 
 
@@ -54,7 +54,9 @@ def test_classes_without_a_few_shot_weight_are_left_out(classifier):
 def test_what_makes_no_map_is_refused(classifier):
     with pytest.raises(ValueError, match="'pca' or 'tsne'; got 'umap'"):
         trajectory_map(classifier, method="umap")
-    with pytest.raises(ValueError, match=r"three points at least.*have 1"):
+    with pytest.raises(ValueError, match=r"three points and two features.*got 1 and 4"):
         trajectory_map(classifier, [3])
+    with pytest.raises(TypeError, match="ModelRegressionClassifier; got Linear"):
+        trajectory_map(LinearClassifier())
     with pytest.raises(ValueError, match="label must be one of classes_"):
         trajectory_map(classifier, [4])

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from torch import Tensor
 
 from headtail.labels import positions_of
@@ -70,7 +70,7 @@ def class_gains(
 ) -> ClassGains:
     """Measure what every class gained over the base, or over the plain classifier.
 
-    Against `class_counts` this is what MetaModelNet's figure 3 shows, by shot group
+    Beside `class_counts` this is what MetaModelNet's figure 3 shows, by shot group
     AlphaNet's figure 5.
 
     Parameters
@@ -88,7 +88,14 @@ def class_gains(
     >>> class_gains(clf, X, y).n_samples
     array([30, 30,  9])
     """
+    learned = AlphaNetClassifier, MetaModelNetClassifier, ModelRegressionClassifier
+    if not isinstance(classifier, learned):
+        names = ", ".join(kind.__name__ for kind in learned)
+        raise TypeError(
+            f"classifier must be one of {names}; got {type(classifier).__name__}."
+        )
     check_is_fitted(classifier, "head_")
+    check_consistent_length(X, y)
     classes = classifier.classes_
     labels = y.detach().cpu().numpy() if isinstance(y, Tensor) else np.asarray(y)
     positions = positions_of(labels, classes)
@@ -136,6 +143,11 @@ def gains_by_distance(classifier: AlphaNetClassifier, X: Any, y: Any) -> Neighbo
     >>> result.classes, result.distances.round(2), result.n_samples
     (array(['c'], dtype='<U1'), array([0.67]), array([9]))
     """
+    if not isinstance(classifier, AlphaNetClassifier):
+        raise TypeError(
+            "classifier must be an AlphaNetClassifier; got "
+            f"{type(classifier).__name__}."
+        )
     every = class_gains(classifier, X, y)
     few = classifier.few_classes_
     return NeighborGains(

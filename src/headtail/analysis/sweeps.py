@@ -30,11 +30,12 @@ class Sweep:
         The values, as given.
     groups
         Names of the columns: "many", "medium", "few", "all".
-    accuracy
-        Mean recall of the classes of every group: [n_values, n_groups]; NaN for a
-        group without a class in the data.
-    base_accuracy
-        That of the base: [n_groups].
+    accuracy, top5_accuracy
+        Mean recall of the classes of every group, [n_values, n_groups], NaN for a
+        group without a class in the data; and of all classes among the five most
+        probable, [n_values].
+    base_accuracy, base_top5_accuracy
+        Those of the base: [n_groups], and a number.
     """
 
     parameter: str
@@ -42,6 +43,8 @@ class Sweep:
     groups: tuple[str, ...]
     accuracy: npt.NDArray[np.float64]
     base_accuracy: npt.NDArray[np.float64]
+    top5_accuracy: npt.NDArray[np.float64]
+    base_top5_accuracy: float
 
 
 def sweep_gamma(
@@ -57,7 +60,7 @@ def sweep_gamma(
     Parameters
     ----------
     estimator
-        Unfitted; cloned. With an int as random state its base is fitted once.
+        Unfitted; cloned. Its random state must be an int: the base is fitted once.
     train, test, validation
         Pairs (X, y); `validation` is what the epochs are chosen on, see
         `AlphaNetClassifier.fit`.
@@ -109,6 +112,11 @@ def _sweep(
         raise TypeError(
             f"estimator must be an AlphaNetClassifier; got {type(estimator).__name__}."
         )
+    if not isinstance(estimator.random_state, int | np.integer):
+        raise ValueError(
+            "random_state must be an int, so that all values share one base; got "
+            f"{estimator.random_state!r}."
+        )
     if not len(values):
         raise ValueError(f"The sweep needs a value of {parameter} at least; got none.")
     rows = []
@@ -118,12 +126,16 @@ def _sweep(
             fitted.fit(*train, validation=validation)
             rows.append(_accuracies(fitted, *test))
     fitted.head_ = fitted.base_head_
+    base = _accuracies(fitted, *test)
+    table = np.array(rows)
     return Sweep(
         parameter=parameter,
         values=tuple(values),
         groups=_GROUPS,
-        accuracy=np.array(rows),
-        base_accuracy=np.array(_accuracies(fitted, *test)),
+        accuracy=table[:, :-1],
+        base_accuracy=np.array(base[:-1]),
+        top5_accuracy=table[:, -1],
+        base_top5_accuracy=base[-1],
     )
 
 
@@ -135,4 +147,4 @@ def _accuracies(fitted: AlphaNetClassifier, X: Any, y: Any) -> list[float]:
         classes=fitted.classes_,
         n_replicates=0,
     )
-    return [result[group].value for group in _GROUPS]
+    return [result[name].value for name in (*_GROUPS, "top5_accuracy")]

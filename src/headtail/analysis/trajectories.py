@@ -59,7 +59,7 @@ def trajectory_map(
     labels
         The classes; None for all that have a trajectory from `start`.
     method
-        Principal components, which keep lengths, or t-SNE, which keeps neighbours.
+        The first two principal components, or t-SNE, which keeps neighbours.
     start
         As in `MetaModelNetClassifier.trajectory`.
     random_state
@@ -79,6 +79,11 @@ def trajectory_map(
     >>> result.labels, result.steps, result.coordinates.shape
     (array([3, 3, 3, 3, 3]), array([0, 1, 2, 3, 4]), (5, 2))
     """
+    if not isinstance(classifier, MetaModelNetClassifier | ModelRegressionClassifier):
+        raise TypeError(
+            "classifier must be a MetaModelNetClassifier or a "
+            f"ModelRegressionClassifier; got {type(classifier).__name__}."
+        )
     check_is_fitted(classifier, "head_")
     if method not in ("pca", "tsne"):
         raise ValueError(f"method must be 'pca' or 'tsne'; got {method!r}.")
@@ -86,10 +91,11 @@ def trajectory_map(
         known = np.isfinite(classifier.few_shot_weight_).all(axis=1)
         labels = classifier.classes_[known | (start == "own")]
     paths = [classifier.trajectory(label, start=start) for label in labels]
-    if sum(map(len, paths)) < 3:
+    n_points, n_features = sum(map(len, paths)), classifier.n_features_in_
+    if n_points < 3 or n_features < 2:
         raise ValueError(
-            "A map needs three points at least; the trajectories have "
-            f"{sum(map(len, paths))}. Name more classes, or start='few-shot'."
+            "A map needs three points and two features at least; got "
+            f"{n_points} and {n_features}. Name more classes, or start='few-shot'."
         )
     weights = np.concatenate(paths).astype(np.float64)
     if method == "pca":

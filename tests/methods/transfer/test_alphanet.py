@@ -721,3 +721,8 @@ def test_saved_parts_that_do_not_fit_are_refused(change, message, tmp_path):
     tampered(tmp_path / "head", change)
     with pytest.raises(ValueError, match=message):
         load_classifier(tmp_path / "head")
+
+
+def test_a_training_that_does_not_converge_is_refused():
+    with pytest.raises(ValueError, match=r"must converge.*learning_rate=1e\+300"):
+        alpha_net(learning_rate=1e300).fit(*TRAIN, validation=HELD)

@@ -141,3 +141,22 @@ def test_few_shot_weights_are_led_towards_many_shot_ones(monkeypatch):
 def test_another_split_is_refused(split):
     with pytest.raises(ValueError, match="'split' parameter of MetaModelNetClassifier"):
         fitted(split=split)
+
+
+def test_a_training_that_does_not_converge_is_refused():
+    with pytest.raises(ValueError, match=r"must converge.*learning_rate=1e"):
+        fitted(learning_rate=1e300, steps=5)
+
+
+def test_validation_data_where_nothing_is_chosen_are_refused():
+    with pytest.raises(ValueError, match="nothing is to be chosen"):
+        fitted(validation=blobs([8] * 7, 1))
+
+
+@pytest.mark.parametrize("solver", ["softmax", "ridge"])
+def test_a_penalty_too_small_for_the_equations_is_refused(solver):
+    X = np.repeat(np.eye(3, 50, dtype=np.float32), [30, 20, 4], axis=0)
+    y = np.repeat([0, 1, 2], [30, 20, 4])
+    clf = MetaModelNetClassifier(solver=solver, penalty=1e-30, steps=1, n_models=2)
+    with pytest.raises(ValueError, match=r"penalty must be large enough.*1e-30 is not"):
+        clf.fit(X, y)

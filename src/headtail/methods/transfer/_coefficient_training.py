@@ -112,7 +112,13 @@ def train_coefficients(
         steps.step()
         with torch.no_grad():
             history.append(network())
-    return torch.stack(history)
+    result = torch.stack(history)
+    if not result.isfinite().all():
+        raise ValueError(
+            "The training of the coefficients must converge; it ended in NaN or inf "
+            f"with learning_rate={rate:g}. Lower it."
+        )
+    return result
 
 
 def _epochs(

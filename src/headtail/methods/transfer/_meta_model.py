@@ -2,7 +2,6 @@
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Sequence
 from itertools import product
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, get_args
@@ -38,11 +37,15 @@ from headtail.methods.transfer._shot_models import (
     many_shot_model,
     shot_models,
 )
+from headtail.methods.transfer._shot_settings import (
+    checked_n_models,
+    checked_shots,
+    is_int,
+)
 from headtail.tensors import row_blocks, shown
 
 __all__ = ["MetaModelClassifier"]
 
-_MOST_SHOTS = (1, 2, 4, 8, 16, 32, 64)
 _PERFORMANCE_WEIGHTS = (0.1, 1.0, 10.0)
 
 
@@ -124,11 +127,11 @@ class MetaModelClassifier(HeadClassifier):
         with self._fitting():
             features, positions = self._open_fit(X, y)
             check_finite(features)
-            shots = self._shots()
+            shots = checked_shots(self.shots, self.class_counts_)
             recipe = Recipe(
                 solver=self.solver,
                 penalty=float(self.penalty),
-                n_models=self._n_models(shots),
+                n_models=checked_n_models(self.n_models, shots),
                 steps=self.steps,
                 learning_rate=float(self.learning_rate),
             )
@@ -188,53 +191,6 @@ class MetaModelClassifier(HeadClassifier):
             for block in range(first, self.chain_.n_blocks):
                 steps.append(self.chain_.step(block, steps[-1]))
         return (torch.cat(steps) / self.unit_).cpu().numpy()
-
-    def _shots(self) -> tuple[int, ...]:
-        """Return the numbers of shots; refuse those that the data cannot give."""
-        given = self.shots
-        if isinstance(given, str) and given == "auto":
-            return _MOST_SHOTS
-        if (
-            isinstance(given, str)
-            or not isinstance(given, Sequence | np.ndarray)
-            or np.ndim(given) != 1
-            or not all(_is_int(k) for k in given)
-        ):
-            raise TypeError(
-                f"shots must be 'auto' or a sequence of ints; got {given!r}."
-            )
-        shots = tuple(int(k) for k in given)
-        if not shots or shots[0] < 1 or any(np.diff(shots) < 1):
-            raise ValueError(
-                f"shots must be positive and rise; got {shots}. Use (1, 2, 4), say."
-            )
-        if usable_shots(self.class_counts_, shots) != shots:
-            second = int(np.sort(self.class_counts_)[-2])
-            most = (second - 1) // 2
-            raise ValueError(
-                "Two classes must have more than twice as many examples as each of "
-                f"shots; got {shots[-1]}, and the second largest class has {second}. "
-                + (f"Use at most {most}, or 'auto'." if most else "Use 'auto'.")
-            )
-        return shots
-
-    def _n_models(self, shots: tuple[int, ...]) -> dict[int, int]:
-        given = self.n_models
-        if isinstance(given, str) and given == "auto":
-            return {k: 100 if k < 2 else 50 if k < 4 else 20 for k in shots}
-        if _is_int(given):
-            given = (given,) * len(shots)
-        if (
-            isinstance(given, str)
-            or not isinstance(given, Sequence | np.ndarray)
-            or np.shape(given) != (len(shots),)
-            or not all(_is_int(n) and n >= 1 for n in given)
-        ):
-            raise ValueError(
-                "n_models must be 'auto', a positive int, or one for each of the "
-                f"{len(shots)} shots {shots}; got {self.n_models!r}."
-            )
-        return {k: int(n) for k, n in zip(shots, given, strict=True)}
 
     def _keep_plain(self, features: Tensor, positions: Tensor) -> None:
         """Use the plain classifier: nobody to learn from, or nobody to move."""
@@ -429,7 +385,7 @@ class MetaModelClassifier(HeadClassifier):
             raise ValueError("plain_head_ must be a linear head of the classes")
         if plain.classes.tolist() != self.classes_.tolist():
             raise ValueError("plain_head_ must be a linear head of the classes")
-        numbers = all(_is_int(k) and k >= 1 for k in self.shots_ + self.model_shots_)
+        numbers = all(is_int(k) and k >= 1 for k in self.shots_ + self.model_shots_)
         if not numbers or len(self.shots_) != chain.n_blocks:
             raise ValueError("shots_ must hold a number for every block of the chain")
         if len(self.model_shots_) != len(self.lengths_):
@@ -442,7 +398,3 @@ class MetaModelClassifier(HeadClassifier):
             raise ValueError("blocks_ must be positions of blocks")
         if not 0 < self.unit_ < float("inf"):
             raise ValueError("unit_ must be a positive number")
-
-
-def _is_int(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)

@@ -181,6 +181,11 @@ def train_plan(
         generator=generator,
         label="training the chain",
     )
+    if not all(bool(t.isfinite().all()) for t in chain.state_dict().values()):
+        raise ValueError(
+            "The training of the chain must converge; it ended in NaN or inf with "
+            f"learning_rate={recipe.learning_rate:g}. Lower it."
+        )
     return chain
 
 

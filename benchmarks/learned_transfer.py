@@ -4,6 +4,7 @@ The epochs are chosen on the validation splits, as in the paper; figures are of 
 """
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from headtail import (
 
 SEEDS = range(5)
 GROUPS = ("many", "medium", "few", "all")
+PLAIN = "class-balanced softmax (plain)"
 VARIANTS = ("per-class", "direct", "shared")
 
 
@@ -41,7 +43,9 @@ def measure(name: str) -> dict[str, list[list[float]]]:
         rows.setdefault(row, []).append([result[group].value for group in GROUPS])
 
     plain = MetaModelNetClassifier(shots=(1,), n_models=1, steps=1, random_state=0)
-    add("class-balanced softmax (plain)", plain.fit(*data).plain_head_)
+    with warnings.catch_warnings():  # that there is nothing to transfer
+        warnings.simplefilter("ignore", UserWarning)
+        add(PLAIN, plain.fit(*data).plain_head_)
     for seed in SEEDS:
         linear = LinearClassifier(random_state=seed).fit(*data)
         bases: dict[str, Any] = {
@@ -74,6 +78,57 @@ def table(rows: dict[str, list[list[float]]]) -> str:
             f"{m:.1f} ± {s:.1f}" if len(seeds) > 1 else f"{m:.1f}"
             for m, s in zip(values.mean(axis=0), values.std(axis=0), strict=True)
         ]
+        lines.append(f"| {row} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+CHAIN_ROWS = (
+    "linear",
+    "over-sampling",
+    "under-sampling",
+    "class-weighted",
+    PLAIN,
+    "model-regression",
+    "metamodelnet-fixed",
+    "metamodelnet",
+)
+
+
+def card_table(tables: dict[str, dict[str, list[list[float]]]]) -> str:
+    """Return the table of AlphaNet's card."""
+    rows = [row for row in next(iter(tables.values())) if "direct" not in row]
+    return _few_and_all(rows, tables)
+
+
+def chain_table(
+    tables: dict[str, dict[str, list[list[float]]]], methods: dict[str, Any]
+) -> str:
+    """Return the table of MetaModelNet's card; `methods` are `method_tables`' ones."""
+    joined = {
+        name: {
+            row: rows[PLAIN] if row == PLAIN else methods[name][row]["seeds"]
+            for row in CHAIN_ROWS
+        }
+        for name, rows in tables.items()
+    }
+    return _few_and_all(CHAIN_ROWS, joined)
+
+
+def _few_and_all(
+    names: Sequence[str], tables: dict[str, dict[str, list[list[float]]]]
+) -> str:
+    """Return a table of few-shot and all classes on all sets, in percent."""
+    head = [f"{name}, {group}" for name in tables for group in ("few", "all")]
+    lines = [f"| classifier | {' | '.join(head)} |", "|---" * (len(head) + 1) + "|"]
+    for row in names:
+        cells = []
+        for rows in tables.values():
+            values = 100 * np.array(rows[row])[:, [2, 3]]
+            mean, spread = values.mean(axis=0), values.std(axis=0)
+            cells += [
+                f"{m:.1f} ± {s:.1f}" if len(values) > 1 else f"{m:.1f}"
+                for m, s in zip(mean, spread, strict=True)
+            ]
         lines.append(f"| {row} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import learned_transfer
 from benchmarks.method_tables import pages, table
 from headtail.registry import METHODS
 
@@ -34,3 +35,13 @@ def test_a_cell_shows_mean_and_spread_over_seeds():
     text = table({method.name: row for method in METHODS})
     assert "| linear | 50.0 ± 0.0 | 50.0 ± 0.0 | 50.0 ± 0.0 | 20.0 ± 10.0 |" in text
     assert "[10.0, 20.0]" in text
+
+
+def test_the_cards_of_learned_transfer_hold_the_tables_of_the_results():
+    path = ROOT / "benchmarks" / "results" / "learned_transfer.json"
+    tables = json.loads(path.read_text("utf-8"))["tables"]
+    cards = ROOT / "docs" / "methods"
+    alphanet = (cards / "alphanet.md").read_text("utf-8")
+    assert learned_transfer.card_table(tables) in alphanet
+    chain = learned_transfer.chain_table(tables, RESULTS["tables"])
+    assert chain in (cards / "metamodelnet.md").read_text("utf-8")

@@ -51,3 +51,8 @@ def head(files, run):
     words = ("fit", "train.npz", "--method", "ncm", "-o", "head.safetensors")
     assert run(*words)[0] == 0
     return files / "head.safetensors"
+
+
+@pytest.fixture(autouse=True)
+def _short(short_chains):
+    """Every test here."""

@@ -39,3 +39,8 @@ def renumbered():
         return FeatureSet(data.features, np.argsort(order)[data.labels], names)
 
     return renumber
+
+
+@pytest.fixture(autouse=True)
+def _short(short_chains):
+    """Every test here."""

@@ -7,6 +7,8 @@ import torch
 
 from headtail import CosineHead, FeatureSet, load_classifier, load_head
 from headtail.evaluation.metrics import FIGURES
+from headtail.methods import _trained
+from headtail.methods._training import train
 from headtail.registry import METHODS, recommended_method
 from headtail.workflow import evaluate_classifier, fit_method
 
@@ -173,7 +175,10 @@ def test_compare_prints_the_table_that_it_writes(files, run):
     assert names == {"linear.npz", "ncm.npz"}
 
 
-def test_compare_prints_json_with_all_methods_by_default(files, run):
+def test_compare_prints_json_with_all_methods_by_default(files, run, monkeypatch):
+    monkeypatch.setattr(
+        _trained, "train", lambda *a, **k: train(*a, **k | {"epochs": 1})
+    )
     code, out, err = run("compare", "train.npz", "test.npz", "--json", "--seed", "2")
     assert code == 0
     # Of four classes one has 20 examples: AlphaNet says that it lacks neighbours.

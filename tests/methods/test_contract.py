@@ -29,7 +29,6 @@ ESTIMATORS = [
     CosineClassifier(epochs=2),
     CosineClassifier(loss="ldam-drw", epochs=2),
     NearestClassMeanClassifier(),
-    NearestClassMeanClassifier("euclidean"),
     NearestClassMeanClassifier("centered"),
     TauNormalizedClassifier(BASE),
     RetrainedClassifier(epochs=2),
@@ -41,10 +40,8 @@ ESTIMATORS = [
     CompositionalClassifier(CosineClassifier(epochs=2)),
     CompositionalClassifier(NearestClassMeanClassifier(), include_weight=False),
     CompositionalClassifier(BASE, donors=(0, "prototypes")),
-    AlphaNetClassifier(BASE, epochs=2),
-    AlphaNetClassifier(CosineClassifier(epochs=2), variant="shared", n_neighbors=1),
+    AlphaNetClassifier(BASE, n_neighbors=1, epochs=2),
     MetaModelNetClassifier(n_models=2, steps=2),
-    MetaModelNetClassifier(n_models=2, steps=2, split="fixed", solver="ridge"),
     ModelRegressionClassifier(n_models=2, steps=2),
 ]
 

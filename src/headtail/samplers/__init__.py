@@ -3,6 +3,7 @@
 from headtail.samplers.class_sampling import (
     Sampling,
     class_probabilities,
+    draw_by_weight,
     draw_class_aware,
     draw_epochs,
     epoch_size,
@@ -13,6 +14,7 @@ __all__ = [
     "Sampling",
     "choose_per_class",
     "class_probabilities",
+    "draw_by_weight",
     "draw_class_aware",
     "draw_epochs",
     "epoch_size",

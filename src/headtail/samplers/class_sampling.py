@@ -10,6 +10,7 @@ from torch import Tensor
 __all__ = [
     "Sampling",
     "class_probabilities",
+    "draw_by_weight",
     "draw_class_aware",
     "draw_epochs",
     "epoch_size",
@@ -107,10 +108,15 @@ def draw_epochs(
         for rule, q in _EXPONENTS.items()
     }
     if sampling != "progressive":
-        return (_draw(weights[sampling], generator) for _ in range(n_epochs))
+        return (
+            draw_by_weight(weights[sampling], n_samples, generator)
+            for _ in range(n_epochs)
+        )
     first, last = weights["instance"], weights["class"]
     shares = torch.linspace(0, 1, n_epochs, dtype=torch.float64)
-    return (_draw((1 - e) * first + e * last, generator) for e in shares)
+    return (
+        draw_by_weight((1 - e) * first + e * last, n_samples, generator) for e in shares
+    )
 
 
 def draw_class_aware(
@@ -169,10 +175,19 @@ def _shuffled(n_cycles: int, length: int, generator: torch.Generator) -> Tensor:
     return torch.rand(n_cycles, length, generator=generator).argsort(dim=1).flatten()
 
 
-def _draw(weights: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw n_samples indices with replacement by their weights."""
+def draw_by_weight(
+    weights: Float[Tensor, " n_samples"], n_draws: int, generator: torch.Generator
+) -> Int[Tensor, " n_draws"]:
+    """Draw indices with replacement, in proportion to their weights.
+
+    Examples
+    --------
+    >>> import torch
+    >>> draw_by_weight(torch.tensor([0.0, 3.0]), 4, torch.Generator())
+    tensor([1, 1, 1, 1])
+    """
     total = weights.cumsum(dim=0)
-    keys = torch.rand(len(weights), generator=generator, dtype=torch.float64)
+    keys = torch.rand(n_draws, generator=generator, dtype=torch.float64)
     draws = torch.searchsorted(total, keys * total[-1], right=True)
     return draws.clamp(max=len(weights) - 1)
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from headtail.methods._selection import mean_recalls
 from headtail.methods.transfer._coefficients import compose_rows
 from headtail.progress import track
+from headtail.samplers import draw_by_weight
 from headtail.tensors import row_blocks
 
 __all__ = ["Composition", "Schedule", "epoch_recalls", "train_coefficients"]
@@ -128,12 +129,10 @@ def _epochs(
     is_few = torch.isin(labels, few)
     tail, rest = is_few.nonzero().flatten(), (~is_few).nonzero().flatten()
     n_base = round(schedule.base_ratio * len(tail))
-    total = (1 / torch.bincount(labels).double()[labels[rest]]).cumsum(dim=0)
+    weights = 1 / torch.bincount(labels).double()[labels[rest]]
     for _ in range(schedule.epochs):
         if schedule.balanced:
-            keys = torch.rand(n_base, generator=generator, dtype=torch.float64)
-            drawn = torch.searchsorted(total, keys * total[-1], right=True)
-            drawn = drawn.clamp(max=len(rest) - 1)
+            drawn = draw_by_weight(weights, n_base, generator)
         else:
             # As often as is needed, none more than once more than another.
             turns = [

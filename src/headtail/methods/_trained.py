@@ -7,12 +7,12 @@ from numbers import Integral, Real
 from typing import Any, get_args
 
 import torch
-from sklearn.utils import check_random_state
 from torch import Tensor
 
 from headtail.losses import Loss, build_loss
 from headtail.methods._constraints import Interval, StrOptions
 from headtail.methods._estimator import HeadClassifier, check_finite, computing_dtype
+from headtail.methods._generator import new_generator
 from headtail.methods._training import Optimizer, train
 from headtail.samplers import Sampling, epoch_size
 
@@ -67,8 +67,7 @@ class TrainedClassifier(HeadClassifier):
         """Train and set `head_`."""
 
     def _generator(self) -> torch.Generator:
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        return torch.Generator().manual_seed(seed)
+        return new_generator(self.random_state)
 
     def _build_loss(self) -> Loss:
         return build_loss(self.loss, self.class_counts_, self.loss_options)

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from sklearn.base import clone
-from sklearn.utils import check_random_state
 from torch import Tensor
 
 from headtail.labels import positions_of
 from headtail.methods._base_head import has_trained_head
 from headtail.methods._estimator import HeadClassifier, check_finite
+from headtail.methods._generator import new_generator
 from headtail.methods._selection import Selection, mean_recalls
 from headtail.samplers import hold_out
 from headtail.tensors import shown
@@ -20,7 +20,6 @@ from headtail.tensors import shown
 __all__ = [
     "HeldOut",
     "hold_out_or_open",
-    "new_generator",
     "select_on_validation",
 ]
 
@@ -126,12 +125,6 @@ def hold_out_or_open(
         positions[held],
         f"{fraction:g} of the training data, held out",
     )
-
-
-def new_generator(random_state: Any) -> torch.Generator:
-    """Return a generator seeded by what scikit-learn takes as a random state."""
-    seed = int(check_random_state(random_state).randint(2**31 - 1))
-    return torch.Generator().manual_seed(seed)
 
 
 def _open_validation(

@@ -16,8 +16,9 @@ from headtail.methods._base_head import fitted_base, has_trained_head
 from headtail.methods._constraints import Interval, StrOptions
 from headtail.methods._estimator import HeadClassifier, check_finite
 from headtail.methods._frozen import frozen_logits
+from headtail.methods._generator import new_generator
 from headtail.methods._selection import Selection
-from headtail.methods._validation import HeldOut, hold_out_or_open, new_generator
+from headtail.methods._validation import HeldOut, hold_out_or_open
 from headtail.methods.decoupled.crt import RetrainedClassifier
 from headtail.methods.transfer._coefficient_training import epoch_recalls
 from headtail.methods.transfer._coefficients import compose_rows

@@ -10,10 +10,13 @@ from headtail.cli.add import add
 from headtail.cli.compare import compare
 from headtail.cli.demo import demo
 from headtail.cli.evaluate import evaluate
+from headtail.cli.extract import extract
 from headtail.cli.fit import fit
 from headtail.cli.info import info
 from headtail.cli.methods import methods
 from headtail.cli.predict import predict
+from headtail.cli.recipes import recipes
+from headtail.cli.train import train
 
 __all__ = ["app", "main"]
 
@@ -25,7 +28,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for command in (demo, fit, evaluate, predict, compare, add, info, methods):
+for command in (
+    *(demo, train, extract, fit, evaluate, predict, compare, add, info),
+    *(methods, recipes),
+):
     app.command()(command)
 
 # What the library raises at its door; anything else is a bug and shows its traceback.

@@ -1,12 +1,11 @@
 """``headtail fit``."""
 
-import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from headtail.cli.output import check_output, load_features, naming, note
+from headtail.cli.output import check_output, load_features, naming, note, read_setting
 from headtail.heads import load_head
 from headtail.registry import get_method, recommended_method
 from headtail.workflow import fit_method
@@ -39,7 +38,7 @@ def fit(
     Example: `headtail fit train.npz --method compositional -o head.safetensors`
     """
     check_output(output)
-    parameters = dict(_setting(text) for text in setting or [])
+    parameters = dict(read_setting(text) for text in setting or [])
     if base is not None:
         parameters["base"] = load_head(base)
     data = load_features(str(features))
@@ -63,14 +62,3 @@ def fit(
         names = [data.class_names[label] for label in sorted(missing)]
         note(f"Without example, so not learned: {', '.join(names)}.")
     typer.echo(str(output))
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    """Read name=value; the value is JSON if it can be, else text."""
-    name, found, value = text.partition("=")
-    if not found:
-        raise ValueError(f"--set must be name=value; got {text!r}.")
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value

@@ -10,7 +10,15 @@ import typer
 
 from headtail.features import FeatureSet
 
-__all__ = ["JsonOption", "check_output", "load_features", "naming", "note", "result"]
+__all__ = [
+    "JsonOption",
+    "check_output",
+    "load_features",
+    "naming",
+    "note",
+    "read_setting",
+    "result",
+]
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 
@@ -58,3 +66,14 @@ def load_features(path: str, *, labelled: bool = True) -> FeatureSet:
     if labelled and data.labels is None:
         raise ValueError(f"{path} must hold labels; add an array 'labels'.")
     return data
+
+
+def read_setting(text: str) -> tuple[str, Any]:
+    """Read name=value; the value is JSON if it can be, else text."""
+    name, found, value = text.partition("=")
+    if not found:
+        raise ValueError(f"--set must be name=value; got {text!r}.")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value

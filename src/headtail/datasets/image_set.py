@@ -86,7 +86,9 @@ class ImageSet:
             rows = rows.nonzero()[0]
         rows = rows.astype(np.int64)
         images: Any = self.images
-        picked = images[rows] if isinstance(images, np.ndarray) else _Picked(images, rows)
+        picked = (
+            images[rows] if isinstance(images, np.ndarray) else _Picked(images, rows)
+        )
         return ImageSet(picked, self.labels[rows], self.class_names)
 
 

@@ -1,5 +1,6 @@
-"""Features of a fixed representation, in memory and in files."""
+"""Features with their labels: in memory, in files, and extracted from images."""
 
+from headtail.features.extraction import Extraction, extract, extract_to_folder
 from headtail.features.feature_set import FeatureSet
 
-__all__ = ["FeatureSet"]
+__all__ = ["Extraction", "FeatureSet", "extract", "extract_to_folder"]

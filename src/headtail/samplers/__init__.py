@@ -1,5 +1,6 @@
 """Which examples a training epoch shows."""
 
+from headtail.samplers.class_sampler import ClassSampler
 from headtail.samplers.class_sampling import (
     Sampling,
     class_probabilities,
@@ -11,6 +12,7 @@ from headtail.samplers.class_sampling import (
 from headtail.samplers.subset import choose_per_class, hold_out
 
 __all__ = [
+    "ClassSampler",
     "Sampling",
     "choose_per_class",
     "class_probabilities",

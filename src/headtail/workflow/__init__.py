@@ -3,15 +3,25 @@
 from headtail.workflow.compare import check_new_folder, compare, save_comparison
 from headtail.workflow.describe import describe
 from headtail.workflow.fit import add_examples, fit_method
+from headtail.workflow.train import (
+    TrainedRecipe,
+    build_model,
+    make_fabric,
+    run_recipe,
+)
 from headtail.workflow.use import evaluate_classifier, predict_features
 
 __all__ = [
+    "TrainedRecipe",
     "add_examples",
+    "build_model",
     "check_new_folder",
     "compare",
     "describe",
     "evaluate_classifier",
     "fit_method",
+    "make_fabric",
     "predict_features",
+    "run_recipe",
     "save_comparison",
 ]

@@ -1,0 +1,87 @@
+"""Images in files: decoded when they are asked for, always as RGB with 8 bits."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["IMAGE_SUFFIXES", "ImageFiles", "read_image", "rgb"]
+
+IMAGE_SUFFIXES = frozenset(
+    {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+)
+
+
+class ImageFiles(Sequence[npt.NDArray[np.uint8]]):
+    """Image files as a sequence of uint8 arrays [height, width, 3].
+
+    Nothing is read before an item is asked for.
+
+    Parameters
+    ----------
+    paths
+        Of the files.
+    """
+
+    def __init__(self, paths: Sequence[str | os.PathLike[str]]) -> None:
+        self.paths = [os.fspath(path) for path in paths]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, position: Any) -> Any:
+        return read_image(self.paths[position])
+
+
+def read_image(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
+    """Return the image in a file as `rgb` has it.
+
+    Raises
+    ------
+    OSError
+        If there is no such file.
+    ValueError
+        If the file is no whole image.
+    """
+    from PIL import Image
+
+    if not Path(path).exists():
+        raise FileNotFoundError(f"{path} does not exist; check the path.")
+    try:
+        with Image.open(path) as image:
+            return rgb(image)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(
+            f"{path} must be a whole image; reading it failed ({error}). Replace it, "
+            "or skip what cannot be read."
+        ) from error
+
+
+def rgb(image: Any) -> npt.NDArray[np.uint8]:
+    """Return a Pillow image of any mode as uint8 [height, width, 3].
+
+    Grey is repeated in all channels, CMYK converted, 16 bits cut to the upper 8, and
+    what is transparent lies on white.
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> rgb(Image.new("RGBA", (1, 1), (9, 9, 9, 0))).tolist()
+    [[[255, 255, 255]]]
+    """
+    from PIL import Image
+
+    if image.mode.startswith("I"):
+        # Pillow would clip at 255 instead of scaling: a 16-bit image came out white.
+        levels = np.asarray(image).astype(np.int64) >> 8
+        image = Image.fromarray(levels.clip(0, 255).astype(np.uint8))
+    elif image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers without known range")
+    if "A" in image.mode or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, layer)
+    return np.array(image.convert("RGB"))

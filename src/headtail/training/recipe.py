@@ -1,0 +1,159 @@
+"""Recipes: a training and its second stage as a TOML file, published ones by name."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from headtail.datasets import Preprocessing
+from headtail.tensors import shown
+from headtail.training.augmentation import Augmentation
+from headtail.training.schedule import Optimization, Schedule
+
+__all__ = ["Recipe", "load_recipe", "recipe_names"]
+
+_PUBLISHED = files("headtail.training") / "recipes"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a network is trained on a protocol, and what follows.
+
+    Attributes
+    ----------
+    name, title, source
+        What it is called, what it is, and the paper or code its numbers are from.
+    protocol
+        Name and options of the data set's protocol, see `headtail.datasets.PROTOCOLS`.
+    backbone
+        Keyword arguments of `build_backbone`.
+    head
+        Keyword arguments of `new_head`: `kind`, and `scale` for a cosine head.
+    preprocessing, augmentation, optimization, schedule
+        As in `train`.
+    training
+        Further arguments of `train`: `sampling`, `loss`, `loss_options`, `parts`.
+    method
+        Name and parameters of the method of the registry that follows on the features;
+        empty for none.
+    """
+
+    name: str
+    title: str
+    source: str
+    protocol: Mapping[str, Any]
+    backbone: Mapping[str, Any]
+    head: Mapping[str, Any]
+    preprocessing: Preprocessing
+    augmentation: Augmentation
+    optimization: Optimization
+    schedule: Schedule
+    training: Mapping[str, Any] = field(default_factory=dict)
+    method: Mapping[str, Any] = field(default_factory=dict)
+
+
+_TYPES = {
+    "preprocessing": Preprocessing,
+    "augmentation": Augmentation,
+    "optimization": Optimization,
+    "schedule": Schedule,
+}
+_TRAINING = ("sampling", "loss", "loss_options", "parts")
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the recipes that come with the library.
+
+    Examples
+    --------
+    >>> "cifar100-lt/ckt" in recipe_names()
+    True
+    """
+    return sorted(
+        f"{folder.name}/{file.name.removesuffix('.toml')}"
+        for folder in _PUBLISHED.iterdir()
+        if folder.is_dir()
+        for file in folder.iterdir()
+        if file.name.endswith(".toml")
+    )
+
+
+def load_recipe(
+    name: str | os.PathLike[str], changes: Mapping[str, Any] | None = None
+) -> Recipe:
+    """Read a recipe by its name, or from a TOML file of one's own.
+
+    A file may say ``extends = "NAME"``: its tables then change those of that recipe,
+    key by key.
+
+    Parameters
+    ----------
+    name
+        One of `recipe_names`, or the path of a file that ends in ``.toml``.
+    changes
+        Values to put in the place of those in the file, by ``"table.key"``.
+
+    Examples
+    --------
+    >>> recipe = load_recipe("cifar100-lt/ckt", {"schedule.n_epochs": 40})
+    >>> recipe.head["kind"], recipe.training["sampling"], recipe.schedule.n_epochs
+    ('cosine', 'sqrt', 40)
+    """
+    tables = _tables(os.fspath(name))
+    for path, value in (changes or {}).items():
+        table, _, key = path.partition(".")
+        if not key or not isinstance(tables.get(table, {}), dict):
+            raise ValueError(f"A change must be of table.key; got {path!r}.")
+        tables.setdefault(table, {})[key] = value
+    tables = {"name": os.fspath(name), **tables}
+    _check_keys(f"recipe {name}", tables, [f.name for f in fields(Recipe)])
+    lacking = {"title", "source", "protocol", "backbone", "head", *_TYPES} - set(tables)
+    if lacking:
+        raise ValueError(f"recipe {name} must have {sorted(lacking)} too.")
+    _check_keys("[training]", tables.get("training", {}), list(_TRAINING))
+    for table, kind in _TYPES.items():
+        _check_keys(f"[{table}]", tables[table], [f.name for f in fields(kind)])
+        try:
+            tables[table] = kind(**tables[table])
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"recipe {name}, [{table}]: {error}") from error
+    return Recipe(**tables)
+
+
+def _tables(name: str) -> dict[str, Any]:
+    """Return the tables of a file, over those of the recipe that it extends."""
+    path = Path(name)
+    if path.suffix == ".toml":
+        text = path.read_text(encoding="utf-8")
+    else:
+        if name not in recipe_names():
+            raise ValueError(
+                f"recipe must be a .toml file or one of {', '.join(recipe_names())}; "
+                f"got {name!r}."
+            )
+        text = (_PUBLISHED / f"{name}.toml").read_text(encoding="utf-8")
+    try:
+        own = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{name} must be a TOML file; {error}.") from error
+    below = own.pop("extends", None)
+    if below is None:
+        return own
+    return _merged(_tables(below), own)
+
+
+def _merged(below: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in own.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = {**merged[key], **value} if both else value
+    return merged
+
+
+def _check_keys(where: str, table: Mapping[str, Any], known: list[str]) -> None:
+    unknown = [key for key in table if key not in known]
+    if unknown:
+        raise ValueError(f"{where} has no key {shown(unknown)}; its keys are {known}.")

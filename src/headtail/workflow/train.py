@@ -1,0 +1,223 @@
+"""Run a recipe: train a network, extract features, fit the method that follows."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+
+from headtail.datasets import ImageSet, Splits
+from headtail.evaluation import Comparison, compare_predictions
+from headtail.features import FeatureSet, extract
+from headtail.heads import Head
+from headtail.matching import matched_labels, name_classes
+from headtail.methods.decoupled import LogitAdjustedClassifier
+from headtail.registry import get_method
+from headtail.training import (
+    ImageClassifier,
+    Recipe,
+    build_backbone,
+    load_run,
+    new_head,
+    train,
+)
+
+__all__ = ["TrainedRecipe", "build_model", "make_fabric", "run_recipe"]
+
+_TRAINED = "trained head"
+_METHOD_KEYS = {"name", "parameters", "base", "uses_validation"}
+
+
+def make_fabric(device: str = "auto", *, bf16: bool = False) -> Fabric:
+    """Return a Fabric for one process, or for those that ``torchrun`` started.
+
+    Parameters
+    ----------
+    device
+        ``"cpu"``, ``"cuda"``, or ``"auto"`` for what is there.
+    bf16
+        Mixed precision: bfloat16 where torch deems that safe.
+    """
+    n_processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    return Fabric(
+        accelerator=device,
+        devices=n_processes,
+        num_nodes=int(os.environ.get("WORLD_SIZE", 1)) // n_processes,
+        strategy="ddp" if int(os.environ.get("WORLD_SIZE", 1)) > 1 else "auto",
+        precision="bf16-mixed" if bf16 else "32-true",
+    )
+
+
+@dataclass(frozen=True)
+class TrainedRecipe:
+    """What a recipe came to.
+
+    Attributes
+    ----------
+    model
+        The network: of the best epoch on validation data, if there are any.
+    classifier
+        The method of the second stage, fitted on features; None if there is none.
+    comparison
+        The trained head and the method on the test images; None without those.
+    """
+
+    model: ImageClassifier
+    classifier: Any
+    comparison: Comparison | None
+
+
+def run_recipe(
+    recipe: Recipe,
+    splits: Splits,
+    folder: str | os.PathLike[str],
+    *,
+    seed: int = 0,
+    fabric: Fabric | None = None,
+    n_workers: int = 0,
+    tensorboard: bool = False,
+) -> TrainedRecipe | None:
+    """Train the network of a recipe, and fit the method that follows on its features.
+
+    The folder gets what `train` writes, and the fitted method as ``head.safetensors``.
+    Broken off and called again, it goes on. The test images choose nothing.
+
+    Parameters
+    ----------
+    recipe
+        See `load_recipe`.
+    splits
+        See `load_splits`.
+    folder
+        Of the run; new, or of the same run.
+    seed, fabric, n_workers, tensorboard
+        As in `train`.
+
+    Returns
+    -------
+    result
+        None in all processes but the first.
+    """
+    fabric = Fabric(accelerator="cpu", devices=1) if fabric is None else fabric
+    fabric.launch()
+    if recipe.method:
+        check_method(recipe.method)
+    train(
+        build_model(recipe, splits.train, seed=seed),
+        splits.train,
+        splits.validation,
+        folder,
+        optimization=recipe.optimization,
+        schedule=recipe.schedule,
+        augmentation=recipe.augmentation,
+        seed=seed,
+        fabric=fabric,
+        n_workers=n_workers,
+        tensorboard=tensorboard,
+        **recipe.training,
+    )
+    if not fabric.is_global_zero:
+        return None
+    return _second_stage(
+        recipe, splits, Path(folder), seed, fabric.device, n_workers=n_workers
+    )
+
+
+def build_model(recipe: Recipe, data: ImageSet, *, seed: int = 0) -> ImageClassifier:
+    """Return the untrained network of a recipe, for the classes that have images."""
+    backbone = build_backbone(**recipe.backbone, seed=seed)
+    classes = np.unique(data.labels).tolist()
+    head = new_head(
+        n_features=backbone.n_features,
+        n_classes=len(classes),
+        classes=classes,
+        seed=seed,
+        **recipe.head,
+    )
+    return ImageClassifier(backbone, head, recipe.preprocessing)
+
+
+def _second_stage(
+    recipe: Recipe,
+    splits: Splits,
+    folder: Path,
+    seed: int,
+    device: torch.device,
+    *,
+    n_workers: int,
+) -> TrainedRecipe:
+    model = load_run(folder)
+    if not recipe.method and splits.test is None:
+        return TrainedRecipe(model, None, None)
+
+    def features_of(images: ImageSet) -> FeatureSet:
+        return extract(
+            model.backbone.to(device),
+            images,
+            preprocessing=model.preprocessing,
+            n_workers=n_workers,
+        )
+
+    data = features_of(splits.train)
+    # tau = 0 leaves the logits of the trained head as they are.
+    trained = LogitAdjustedClassifier(model.head, tau=0.0)
+    fitted = {_TRAINED: trained.fit(data.features, data.targets)}
+    classifier = None
+    if recipe.method:
+        classifier = _build_method(recipe.method, model.head, seed)
+        extra = {}
+        if recipe.method.get("uses_validation") and splits.validation is not None:
+            held = features_of(splits.validation)
+            extra = {"validation": (held.features, held.targets)}
+        classifier.fit(data.features, data.targets, **extra)
+        name_classes(classifier, data)
+        classifier.save_classifier(folder / "head.safetensors")
+        fitted[str(recipe.method["name"])] = classifier
+    if splits.test is None:
+        return TrainedRecipe(model, classifier, None)
+    test = features_of(splits.test)
+    comparison = compare_predictions(
+        {name: one.predict_proba(test.features) for name, one in fitted.items()},
+        matched_labels(test, trained.classes_),
+        trained.class_counts_,
+        classes=trained.classes_,
+        seed=seed,
+        provenance={"recipe": recipe.name, "seed": seed},
+    )
+    return TrainedRecipe(model, classifier, comparison)
+
+
+def check_method(table: Mapping[str, Any]) -> None:
+    """Refuse a method that is not known, before hours of training, not after."""
+    unknown = sorted(set(table) - _METHOD_KEYS)
+    if unknown or "name" not in table:
+        raise ValueError(
+            "[method] must have a name, and may have "
+            f"{sorted(_METHOD_KEYS - {'name'})}; got {sorted(table)}."
+        )
+    known = get_method(table["name"]).build().get_params(deep=False)
+    wrong = sorted(set(table.get("parameters", {})) - set(known))
+    if wrong:
+        raise ValueError(
+            f"Method {table['name']!r} has no parameter {wrong}; it has "
+            f"{sorted(known)}."
+        )
+    if "base" in table:
+        check_method(table["base"])
+
+
+def _build_method(table: Mapping[str, Any], head: Head, seed: int) -> Any:
+    """Return the unfitted method, on the trained head where it takes a base."""
+    estimator = get_method(table["name"]).build()
+    known = estimator.get_params(deep=False)
+    parameters = dict(table.get("parameters", {}))
+    if "base" in known:
+        below = table.get("base")
+        parameters["base"] = head if below is None else _build_method(below, head, seed)
+    if "random_state" in known:
+        parameters.setdefault("random_state", seed)
+    return estimator.set_params(**parameters)

@@ -2,8 +2,7 @@
 
 import difflib
 import fnmatch
-import pickle
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -11,16 +10,15 @@ from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from headtail.datasets import Preprocessing
-from headtail.files import MISFITS, existing_file, open_error
+from headtail.files import existing_file
 from headtail.tensors import shown
 from headtail.torchvision_operators import import_torchvision
 from headtail.training.parts import last_block_of
 from headtail.training.small_resnet import SmallResNet
+from headtail.training.weights import load_weights
 
 __all__ = ["Backbone", "backbone_names", "build_backbone"]
 
@@ -33,38 +31,6 @@ _OURS = ("resnet10", *_SMALL_RESNETS)
 # Of CIFAR-10's training images, as the long-tailed literature has them.
 _CIFAR_MEAN = (0.4914, 0.4822, 0.4465)
 _CIFAR_STD = (0.2023, 0.1994, 0.2010)
-
-# What training code puts around a state dict, and before its names.
-_WRAPPERS = (
-    "state_dict",
-    "model_state_dict",
-    "model",
-    "backbone",
-    "state_dict_best",  # of the Decoupling code
-    "feat_model",
-)
-_PREFIXES = {
-    "_orig_mod",
-    "backbone",
-    "base_encoder",
-    "encoder",
-    "encoder_q",
-    "model",
-    "module",
-    "network",
-}
-# First words of what comes after the features: classifiers and projections.
-_HEADS = {
-    "classifier",
-    "fc",
-    "head",
-    "head_dist",
-    "last_linear",
-    "linear",
-    "predictor",
-    "projection_head",
-    "projector",
-}
 
 
 class Backbone(nn.Module):
@@ -215,7 +181,7 @@ def build_backbone(
         small = name in _SMALL_RESNETS
         backbone = _small(name, width) if small else _of_timm(name, hub=hub)
     if weights is not None and not hub:
-        _load(backbone, existing_file(weights))
+        load_weights(backbone.network, existing_file(weights), name)
     return backbone
 
 
@@ -314,91 +280,3 @@ def _import_timm() -> ModuleType:
             "pip install 'headtail[vision]'."
         ) from error
     return timm
-
-
-def _load(backbone: Backbone, path: Path) -> None:
-    """Load the weights in a file into a backbone, if they are those of one."""
-    expected = backbone.network.state_dict()
-    tensors = _own(_read(path), expected)
-    # Counters of batches are missing in files of old versions; nothing here uses them.
-    missing = [
-        name
-        for name in expected.keys() - tensors.keys()
-        if name.rpartition(".")[2] != "num_batches_tracked"
-    ]
-    left = [
-        name
-        for name in tensors.keys() - expected.keys()
-        if name.partition(".")[0] not in _HEADS
-    ]
-    shared = expected.keys() & tensors.keys()
-    misshapen = [name for name in shared if tensors[name].shape != expected[name].shape]
-    if missing or left or misshapen:
-        changed = [
-            f"{name} {list(tensors[name].shape)} for {list(expected[name].shape)}"
-            for name in misshapen
-        ]
-        lists = {"missing": missing, "unknown": left, "of another shape": changed}
-        said = "; ".join(f"{k}: {shown(sorted(v), 3)}" for k, v in lists.items() if v)
-        raise ValueError(
-            f"{path} must hold the weights of {backbone.name}; of its {len(expected)} "
-            f"tensors {len(shared) - len(misshapen)} fit ({said}). Name the "
-            "architecture that the file was saved from, or pass a file of this one."
-        )
-    backbone.network.load_state_dict({name: tensors[name] for name in shared}, False)
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    """Return the named tensors of a file, out of whatever wraps them."""
-    content: Any
-    if path.suffix == ".safetensors":
-        try:
-            return load_file(path)
-        except (SafetensorError, OSError, RuntimeError) as error:
-            raise open_error(path, error, "safetensors file") from error
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, EOFError, OSError, RuntimeError, *MISFITS) as error:
-        # Not torch's text: it proposes to run the code in the file.
-        raise ValueError(
-            f"{path} must be a checkpoint of tensors alone, which torch.load reads "
-            f"with weights_only=True; reading it failed ({type(error).__name__}). "
-            "Where you trust it, save its tensors again: "
-            "torch.save(model.state_dict(), path)."
-        ) from error
-    for wrapper in _WRAPPERS * 2:  # a wrapper may lie within a later one
-        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
-            content = content[wrapper]
-    items = content.items() if isinstance(content, Mapping) else ()
-    tensors = {k: v for k, v in items if isinstance(k, str) and isinstance(v, Tensor)}
-    if not tensors:
-        raise ValueError(
-            f"{path} must hold a state dict, tensors by their names; it holds none. "
-            "Save it again: torch.save(model.state_dict(), path)."
-        )
-    return tensors
-
-
-def _own(
-    tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
-    """Return the tensors below the prefix with which most names fit, without it.
-
-    What lies beside a prefix is another part of a larger model.
-    """
-    prefixes = {""}
-    for name in tensors:
-        prefix = ""
-        for word in name.split(".")[:-1]:
-            if word not in _PREFIXES:
-                break
-            prefix += f"{word}."
-            prefixes.add(prefix)
-
-    def fit(prefix: str) -> tuple[int, int, int]:
-        found = [(tensors.get(prefix + name), e) for name, e in expected.items()]
-        both = [t.shape == e.shape for t, e in found if t is not None]
-        return sum(both), len(both), -len(prefix)
-
-    best = max(sorted(prefixes), key=fit)
-    return {k.removeprefix(best): t for k, t in tensors.items() if k.startswith(best)}

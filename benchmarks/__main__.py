@@ -20,6 +20,9 @@ NAMES = (
     "learned_sweeps",
     "learned_speed",
     "method_tables",
+    "image_backbones",
+    "image_tables",
+    "image_speed",
 )
 
 failed = []

@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 import typer
 
 from headtail.cli.output import JsonOption, load_features, naming, note, result
+from headtail.heads import load_head
 from headtail.registry import METHODS, get_method
-from headtail.workflow import check_new_folder, save_comparison
+from headtail.workflow import check_new_folder, methods_on, save_comparison
 from headtail.workflow import compare as compare_methods
 
 __all__ = ["compare"]
@@ -21,6 +22,10 @@ def compare(
     methods: Annotated[
         str, typer.Option(help="Names from `headtail methods`, with commas between.")
     ] = _ALL,
+    base: Annotated[
+        Path | None,
+        typer.Option(help="A trained head that is compared, and built on."),
+    ] = None,
     reference: Annotated[
         str | None, typer.Option(help="Compared with; default: the first.")
     ] = None,
@@ -43,9 +48,9 @@ def compare(
     names = [name.strip() for name in methods.split(",")]
     for name in names:
         get_method(name)
-    with naming(train, test):
+    with naming(train, test, base):
         comparison = compare_methods(
-            names,
+            names if base is None else methods_on(load_head(base), names),
             load_features(str(train)),
             load_features(str(test)),
             reference=reference,

@@ -67,5 +67,9 @@ def extract(
     if done.n_damaged:
         note(f"{done.n_damaged} damaged files left out.")
     note(f"{done.images_per_s:,.0f} images/s.")
-    facts = {"folder": str(done.folder), "n_images": done.n_images}
+    facts = {
+        "folder": str(done.folder),
+        "n_images": done.n_images,
+        "n_damaged": done.n_damaged,
+    }
     result(f"{done.folder}: {done.n_images} images", facts, as_json)

@@ -1,6 +1,12 @@
 """From feature sets to fitted, extended, evaluated and compared classifiers."""
 
-from headtail.workflow.compare import check_new_folder, compare, save_comparison
+from headtail.workflow.compare import (
+    TRAINED,
+    check_new_folder,
+    compare,
+    methods_on,
+    save_comparison,
+)
 from headtail.workflow.describe import describe
 from headtail.workflow.fit import add_examples, fit_method
 from headtail.workflow.train import (
@@ -12,6 +18,7 @@ from headtail.workflow.train import (
 from headtail.workflow.use import evaluate_classifier, predict_features
 
 __all__ = [
+    "TRAINED",
     "TrainedRecipe",
     "add_examples",
     "build_model",
@@ -21,6 +28,7 @@ __all__ = [
     "evaluate_classifier",
     "fit_method",
     "make_fabric",
+    "methods_on",
     "predict_features",
     "run_recipe",
     "save_comparison",

@@ -14,16 +14,21 @@ from sklearn.base import clone
 from headtail.evaluation import Comparison, compare_predictions
 from headtail.features import FeatureSet
 from headtail.files import written_whole
+from headtail.heads import CosineHead, Head
 from headtail.labels import positions_of
 from headtail.matching import matched_labels
 from headtail.methods import shared_bases
+from headtail.methods.decoupled import LogitAdjustedClassifier
 from headtail.predictions import Predictions
-from headtail.registry import get_method
+from headtail.registry import METHODS, get_method
 from headtail.statistics import Convention
 from headtail.tensors import fingerprint
 from headtail.version import __version__
 
-__all__ = ["check_new_folder", "compare", "save_comparison"]
+__all__ = ["TRAINED", "check_new_folder", "compare", "methods_on", "save_comparison"]
+
+# What a comparison calls the head that the methods build on.
+TRAINED = "trained head"
 
 
 def compare(
@@ -125,6 +130,38 @@ def compare(
             },
         },
     )
+
+
+def methods_on(head: Head, methods: Iterable[str] | None = None) -> dict[str, Any]:
+    """Return a trained head and methods that build on it, for `compare`.
+
+    The head itself comes first, as ``"trained head"``. Methods without a base are
+    trained on the features alone; so is τ-normalisation's base if the head is a cosine
+    head, since the lengths of its weights say nothing.
+
+    Parameters
+    ----------
+    head
+        Trained on the features that the methods will be fitted on.
+    methods
+        Names in the registry; None for all.
+
+    Examples
+    --------
+    >>> head = CosineHead(torch.eye(2))
+    >>> list(methods_on(head, ["ncm", "lws"]))
+    ['trained head', 'ncm', 'lws']
+    """
+    # tau = 0 leaves the logits as they are.
+    estimators: dict[str, Any] = {TRAINED: LogitAdjustedClassifier(head, tau=0.0)}
+    names = [row.name for row in METHODS] if methods is None else methods
+    for name in names:
+        estimator = get_method(name).build()
+        fits = not isinstance(head, CosineHead) or name != "tau-norm"
+        if "base" in estimator.get_params(deep=False) and fits:
+            estimator.set_params(base=head)
+        estimators[name] = estimator
+    return estimators
 
 
 def save_comparison(comparison: Comparison, path: str | os.PathLike[str]) -> None:

@@ -1,5 +1,7 @@
 """Run a recipe: train a network, extract features, fit the method that follows."""
 
+import inspect
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,8 +17,8 @@ from headtail.evaluation import Comparison, compare_predictions
 from headtail.features import FeatureSet, extract
 from headtail.heads import Head
 from headtail.matching import matched_labels, name_classes
-from headtail.methods.decoupled import LogitAdjustedClassifier
 from headtail.registry import get_method
+from headtail.tensors import shown
 from headtail.training import (
     ImageClassifier,
     Recipe,
@@ -25,10 +27,10 @@ from headtail.training import (
     new_head,
     train,
 )
+from headtail.workflow.compare import TRAINED, methods_on
 
 __all__ = ["TrainedRecipe", "build_model", "make_fabric", "run_recipe"]
 
-_TRAINED = "trained head"
 _METHOD_KEYS = {"name", "parameters", "base", "uses_validation"}
 
 
@@ -43,13 +45,20 @@ def make_fabric(device: str = "auto", *, bf16: bool = False) -> Fabric:
         Mixed precision: bfloat16 where torch deems that safe.
     """
     n_processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    return Fabric(
-        accelerator=device,
-        devices=n_processes,
-        num_nodes=int(os.environ.get("WORLD_SIZE", 1)) // n_processes,
-        strategy="ddp" if int(os.environ.get("WORLD_SIZE", 1)) > 1 else "auto",
-        precision="bf16-mixed" if bf16 else "32-true",
-    )
+    log = logging.getLogger("lightning_fabric")
+    level = log.level
+    # Fabric notes on stderr that bfloat16 is used: the user has asked for it.
+    log.setLevel(logging.WARNING)
+    try:
+        return Fabric(
+            accelerator=device,
+            devices=n_processes,
+            num_nodes=int(os.environ.get("WORLD_SIZE", 1)) // n_processes,
+            strategy="ddp" if int(os.environ.get("WORLD_SIZE", 1)) > 1 else "auto",
+            precision="bf16-mixed" if bf16 else "32-true",
+        )
+    finally:
+        log.setLevel(level)
 
 
 @dataclass(frozen=True)
@@ -106,6 +115,8 @@ def run_recipe(
     fabric.launch()
     if recipe.method:
         check_method(recipe.method)
+    if splits.test is not None:
+        _check_test(splits.train, splits.test)
     train(
         build_model(recipe, splits.train, seed=seed),
         splits.train,
@@ -163,9 +174,8 @@ def _second_stage(
         )
 
     data = features_of(splits.train)
-    # tau = 0 leaves the logits of the trained head as they are.
-    trained = LogitAdjustedClassifier(model.head, tau=0.0)
-    fitted = {_TRAINED: trained.fit(data.features, data.targets)}
+    trained = methods_on(model.head, [])[TRAINED]
+    fitted = {TRAINED: trained.fit(data.features, data.targets)}
     classifier = None
     if recipe.method:
         classifier = _build_method(recipe.method, model.head, seed)
@@ -199,15 +209,38 @@ def check_method(table: Mapping[str, Any]) -> None:
             "[method] must have a name, and may have "
             f"{sorted(_METHOD_KEYS - {'name'})}; got {sorted(table)}."
         )
-    known = get_method(table["name"]).build().get_params(deep=False)
-    wrong = sorted(set(table.get("parameters", {})) - set(known))
+    estimator = get_method(table["name"]).build()
+    known = estimator.get_params(deep=False)
+    given = {*table.get("parameters", {}), *({"base"} & set(table))}
+    wrong = sorted(given - set(known))
     if wrong:
         raise ValueError(
             f"Method {table['name']!r} has no parameter {wrong}; it has "
             f"{sorted(known)}."
         )
+    validates = "validation" in inspect.signature(estimator.fit).parameters
+    if table.get("uses_validation") and not validates:
+        raise ValueError(
+            f"Method {table['name']!r} chooses nothing on validation data; leave "
+            "uses_validation out."
+        )
     if "base" in table:
         check_method(table["base"])
+
+
+def _check_test(train: ImageSet, test: ImageSet) -> None:
+    """Refuse test images that do not fit before the training, not after."""
+    if None not in (names := {train.class_names, test.class_names}) and len(names) > 1:
+        raise ValueError(
+            "The class names of the test and the training images must be the same, in "
+            "the same order; they differ."
+        )
+    unknown = np.setdiff1d(test.labels, train.labels)
+    if len(unknown):
+        raise ValueError(
+            f"Classes {shown(unknown)} occur in the test images but have no training "
+            "image. Leave them out."
+        )
 
 
 def _build_method(table: Mapping[str, Any], head: Head, seed: int) -> Any:

@@ -9,8 +9,6 @@ fastest on two cores.
 import sys
 from pathlib import Path
 
-from lightning_fabric import Fabric
-
 from benchmarks.common import DATA
 from headtail.datasets import ImageSet, image_arrays
 from headtail.training import (
@@ -19,6 +17,7 @@ from headtail.training import (
     Optimization,
     Schedule,
     build_backbone,
+    make_fabric,
     new_head,
     train,
 )
@@ -55,7 +54,7 @@ def train_one(head: str, sampling: str, seed: int = 0) -> Path:
         sampling=sampling,
         augmentation=Augmentation(crop="pad", flip=True),
         seed=seed,
-        fabric=Fabric(accelerator="cpu", devices=1, precision="bf16-mixed"),
+        fabric=make_fabric("cpu", bf16=True),
     )
     return folder
 

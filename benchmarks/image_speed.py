@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from PIL import Image
 from torch import nn
 
@@ -26,6 +25,7 @@ from headtail.training import (
     Optimization,
     Schedule,
     build_backbone,
+    make_fabric,
     new_head,
     train,
 )
@@ -108,7 +108,7 @@ def training() -> dict[str, Any]:
                 data,
                 optimization=Optimization(learning_rate=0.1, batch_size=128),
                 schedule=Schedule(n_epochs=1),
-                fabric=Fabric(accelerator="cpu", devices=1, precision="bf16-mixed"),
+                fabric=make_fabric("cpu", bf16=True),
             )
         )
 

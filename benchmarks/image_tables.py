@@ -4,6 +4,7 @@
 and every method on the features of two of the networks; docs/benchmarks.md.
 """
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -162,7 +163,7 @@ def pages(result: dict[str, Any]) -> str:
             groups = [row["inside"][group] for group in ("few", "medium", "many")]
             inside.append([name, source, *_percent(groups)])
     names = [f"{split} {group}" for split in ("train", "test") for group in GROUPS]
-    bins = [f"{low} … {high - 1}" for low, high in zip(BINS, BINS[1:], strict=False)]
+    bins = [f"{low} … {high - 1}" for low, high in itertools.pairwise(BINS)]
     counts = [
         [name, kind, *_percent(result[key][name])]
         for name in result["classifier"]

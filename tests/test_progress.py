@@ -176,3 +176,15 @@ def test_the_bar_of_a_counter_stops_if_the_work_fails(clock, stderr):
         work()
     shown = stream.getvalue()
     assert shown.rindex(SHOW_CURSOR) > shown.rindex(HIDE_CURSOR)
+
+
+def test_a_new_label_takes_the_place_of_the_old(clock, stderr):
+    stream = stderr(True)
+    with counter(9, "learning") as advance:
+        advance(1, "before it shows")
+        clock.now += 3.0
+        advance(1)
+        assert "before it shows" in stream.getvalue()
+        advance(1, "loss 0.25")
+    assert "loss 0.25" in stream.getvalue()
+    assert "learning" not in stream.getvalue()

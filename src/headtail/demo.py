@@ -2,8 +2,6 @@
 
 from typing import NamedTuple
 
-from lightning_fabric import Fabric
-
 from headtail.datasets import ImageSet, exponential_counts, glyphs
 from headtail.evaluation import Comparison
 from headtail.features import FeatureSet, extract
@@ -14,6 +12,7 @@ from headtail.training import (
     Optimization,
     Schedule,
     build_backbone,
+    make_fabric,
     new_head,
     train,
 )
@@ -80,7 +79,7 @@ def demo_features(seed: int = 0, *, quick: bool = False) -> DemoFeatures:
         sampling="sqrt",
         augmentation=Augmentation(crop="pad", padding=2),
         seed=seed,
-        fabric=Fabric(accelerator="cpu", devices=1, precision="bf16-mixed"),
+        fabric=make_fabric("cpu", bf16=True),
     )
 
     def features_of(images: ImageSet) -> FeatureSet:

@@ -5,6 +5,7 @@ import shlex
 
 import pytest
 
+import headtail.demo
 from headtail.cli.app import app
 from headtail.registry import get_method, recommended_method
 
@@ -39,7 +40,8 @@ def test_the_help_lists_every_command(run):
 def test_the_examples_run_one_after_the_other(files, run, monkeypatch):
     # The demonstration of all methods has a test of its own.
     few = (get_method("cosine"), recommended_method())
-    monkeypatch.setattr("headtail.demo.METHODS", few)
+    monkeypatch.setattr("headtail.workflow.compare.METHODS", few)
+    monkeypatch.setattr("headtail.demo._FULL", headtail.demo._QUICK)
     for name in ("demo", "fit", "evaluate", "predict", "compare", "add", "info"):
         code, out, err = run(*shlex.split(EXAMPLES[name][0])[1:])
         assert (code, bool(out)) == (0, True), err
@@ -53,5 +55,6 @@ def test_the_examples_run_one_after_the_other(files, run, monkeypatch):
     } <= written
     assert run(*shlex.split(EXAMPLES["methods"][0])[1:])[0] == 0
     assert set(EXAMPLES) == {
-        *("demo", "fit", "evaluate", "predict", "compare", "add", "info", "methods")
+        *("demo", "train", "extract", "fit", "evaluate", "predict", "compare"),
+        *("add", "info", "methods", "recipes"),
     }

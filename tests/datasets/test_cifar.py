@@ -1,5 +1,6 @@
 import builtins
 import gzip
+import importlib
 import io
 import pickle
 import sys
@@ -10,9 +11,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from headtail.datasets import cifar as room
 from headtail.datasets.cifar import cifar, cifar_lt
 from headtail.datasets.profiles import exponential_counts
+
+# As an attribute of its package, the module's name is the function's.
+room = importlib.import_module("headtail.datasets.cifar")
 
 NAMES = {
     "cifar10": [f"class_{i}" for i in range(10)],

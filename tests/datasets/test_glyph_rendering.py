@@ -46,6 +46,15 @@ def test_every_letter_is_written_whole_in_every_style(fields):
     assert fields[..., edge].max() < 128
 
 
+def test_letters_stand_in_the_middle_and_have_no_sharp_edges(fields):
+    for across in (2, 3):
+        inked = (fields > 20).any(across)
+        centre = (inked.argmax(2) + 63 - inked[:, :, ::-1].argmax(2)) / 2
+        assert abs(centre - 31.5).max() <= 4
+    # A step, smoothed twice over three points, rises by at most a third per point.
+    assert abs(np.diff(fields.astype(int), axis=3)).max() <= 86
+
+
 def test_no_two_letters_look_the_same_in_most_styles(fields):
     """Not even where one is moved over the other by up to a sixteenth of its side."""
     small = torch.from_numpy(fields).float() / 255
@@ -153,6 +162,25 @@ def test_a_quarter_turn_a_shift_and_a_stretch_do_what_they_say():
     assert int(smaller.argmax()) % SIDE == pytest.approx(15.5 + 8.5 / 1.3, abs=1)
 
 
+@pytest.mark.parametrize(
+    ("change", "row", "column"),
+    [
+        ({}, 24, 16),
+        ({"slant": 0.25}, 24, 14),  # looked up further right: the spot goes left
+        ({"turn": 0.25}, 24, 14),
+        ({"bend_xy": 0.25}, 24, 15),
+        ({"bend_yy": 0.25}, 23, 16),
+        ({"down": 0.25}, 20, 16),
+        ({"height": 1.3}, 22, 16),
+    ],
+)
+def test_a_spot_below_the_middle_goes_where_the_change_says(change, row, column):
+    spot = torch.zeros(1, 1, 64, 64)
+    spot[..., 48:50, 32:34] = 1
+    found = divmod(int(_warped(spot, at_rest(**change))[0].argmax()), SIDE)
+    assert found == pytest.approx((row, column), abs=0.6)
+
+
 def numbers(**values):
     return {name: torch.full((1, 1, 1), float(value)) for name, value in values.items()}
 
@@ -160,7 +188,7 @@ def numbers(**values):
 NO_SCRATCH = {
     "scratch_slope": 0,
     "scratch_place": 0,
-    "scratch_upright": 0,
+    "scratch_flatness": 0,
     "scratch_width": -1,
 }
 
@@ -178,17 +206,20 @@ def test_thinner_is_less_ink_and_blur_only_spreads_it():
     assert soft.square().sum() < 0.9 * sharp.square().sum()
 
 
-@pytest.mark.parametrize("upright", [0, 1])
+@pytest.mark.parametrize("upright", [False, True])
 def test_a_scratch_goes_across_where_it_was_drawn(upright):
     draw = numbers(
-        scratch_slope=0,
-        scratch_place=0.5 + 1 / SIDE,
-        scratch_upright=upright,
-        scratch_width=0.04,
+        scratch_slope=0.5,
+        scratch_place=0.25,
+        scratch_flatness=not upright,
+        scratch_width=0.05,
     )
     scratch = _scratched(draw)[0]
-    line = scratch[24] if upright else scratch[:, 24]
-    assert (line == 1).all()
+    if upright:
+        scratch = scratch.T
+    for column in range(SIDE):  # rise = 0.5 run + 0.25, from -1 to 1
+        row = 0.5 * (column - 15.5) + 0.25 * 16 + 15.5
+        assert scratch[:, column].argmax() == pytest.approx(row, abs=1)
     assert scratch.sum() < 3 * SIDE
 
 
@@ -201,6 +232,20 @@ def test_ink_stands_out_from_the_paper_by_the_contrast(paper, written):
     image = _coloured(ink, torch.zeros(1, SIDE, SIDE, 3), draw)
     assert set(image[0, 3].flatten().tolist()) == {round(255 * written)}
     assert set(image[0, 4:].flatten().tolist()) == {round(255 * paper)}
+
+
+def test_shade_rises_across_the_paper_and_noise_is_added():
+    tints = {f"{what}_{channel}": 0 for what in ("paper", "ink") for channel in "rgb"}
+    ink, noise = torch.zeros(1, SIDE, SIDE), torch.zeros(1, SIDE, SIDE, 3)
+    noise[0, 5, 5, 2] = 0.5
+    draw = numbers(
+        paper=0.4, contrast=0.4, shade_x=0.1, shade_y=0.2, noise=0.8, **tints
+    )
+    image = _coloured(ink, noise, draw)[0].int()
+    near, far = image[0, 0, 0], image[-1, -1, 0]
+    assert far - near == pytest.approx(255 * 2 * (0.1 + 0.2) * 31 / 32, abs=1)
+    assert image[0, -1, 0] - near == pytest.approx(255 * 2 * 0.1 * 31 / 32, abs=1)
+    assert image[5, 5, 2] - image[5, 5, 1] == pytest.approx(255 * 0.8 * 0.5, abs=1)
 
 
 def test_what_is_drawn_fills_its_bounds_evenly():

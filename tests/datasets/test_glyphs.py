@@ -1,3 +1,4 @@
+import importlib
 import unicodedata
 
 import numpy as np
@@ -73,6 +74,14 @@ def test_labels_in_any_order_get_the_pictures_of_their_class():
     assert render_glyphs([]).shape == (0, 32, 32, 3)
 
 
+def test_many_labels_get_the_pictures_in_the_order_of_their_row():
+    labels = np.random.default_rng(0).integers(0, 3, 300)
+    images = render_glyphs(labels)
+    for label in range(3):
+        row = render_glyphs(np.full((labels == label).sum(), label))
+        np.testing.assert_array_equal(images[labels == label], row)
+
+
 def test_names_are_short_and_distinct_and_say_the_path(small):
     assert len(set(GLYPH_CLASSES)) == len(GLYPH_CLASSES) == 200
     data = glyphs([0] * 200, n_validation=0, n_test=0)
@@ -137,7 +146,9 @@ def test_the_cache_gives_the_same_images_without_rendering(
     options = {"n_validation": 3, "n_test": 4, "cache": folder}
     first = glyphs(COUNTS, **options)
     (written,) = folder.iterdir()
-    monkeypatch.setattr("headtail.datasets.glyphs.render_letters", None)
+    # By its name among the modules: as an attribute, `glyphs` is the function.
+    module = importlib.import_module("headtail.datasets.glyphs")
+    monkeypatch.setattr(module, "render_letters", None)
     again = glyphs(COUNTS, **options)
     for mine, kept, read in zip(small[:3], first[:3], again[:3], strict=True):
         np.testing.assert_array_equal(mine.images, kept.images)
@@ -154,8 +165,18 @@ def test_every_parameter_has_its_own_cache_file(tmp_path):
     assert len([*tmp_path.iterdir()]) == 5
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped", "other", "pickled"])
-def test_a_damaged_cache_file_is_rendered_again_with_a_warning(damage, tmp_path):
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        ("cut", "not a zip file"),
+        ("flipped", "Bad CRC-32"),
+        ("other", r"train has shape \[2, 32, 32, 3\]"),
+        ("pickled", "allow_pickle"),
+    ],
+)
+def test_a_damaged_cache_file_is_rendered_again_with_a_warning(
+    damage, reason, tmp_path
+):
     options = {"n_validation": 0, "n_test": 2, "cache": tmp_path}
     whole = glyphs([3, 1], **options)
     (path,) = tmp_path.iterdir()
@@ -163,14 +184,17 @@ def test_a_damaged_cache_file_is_rendered_again_with_a_warning(damage, tmp_path)
     if damage == "cut":
         path.write_bytes(content[:-100])
     elif damage == "flipped":
-        middle = len(content) // 2
-        flipped = bytes([content[middle] ^ 1])
-        path.write_bytes(content[:middle] + flipped + content[middle + 1 :])
+        place = len(content) // 4
+        flipped = bytes([content[place] ^ 1])
+        path.write_bytes(content[:place] + flipped + content[place + 1 :])
     elif damage == "other":
-        np.savez(path, train=whole.train.images[:2], test=whole.test.images)
+        images = {"validation": whole.validation.images, "test": whole.test.images}
+        np.savez(path, train=whole.train.images[:2], **images)
     else:
         np.savez(path, train=np.array([None]), validation=1, test=1)
-    with pytest.warns(UserWarning, match=r"glyphs-\d+-\w+\.npz must be .* again"):
+    with pytest.warns(
+        UserWarning, match=rf"glyphs-\d+-\w+\.npz must .*{reason}.* again"
+    ):
         again = glyphs([3, 1], **options)
     np.testing.assert_array_equal(again.train.images, whole.train.images)
     assert path.read_bytes() == content
@@ -218,3 +242,26 @@ def test_labels_that_are_none_are_refused(labels, error, message):
         ValueError, match="first must be an integer, at least 0; got -1"
     ):
         render_glyphs([1], first=-1)
+
+
+def test_at_hardness_0_the_pictures_of_a_style_are_alike_and_dark_on_white():
+    images = render_glyphs([5] * 60, hardness=0.0)
+    # Twelve fonts, and nothing else that differs.
+    assert len(np.unique(images.reshape(60, -1), axis=0)) <= 12
+    assert (images[:, 0] == 255).all()
+    assert (images.min(axis=(1, 2, 3)) < 100).all()
+
+
+def test_pictures_come_nearer_to_the_plain_one_as_hardness_falls():
+    hard, half, plain = (
+        render_glyphs([5] * 40, hardness=h).astype(float) for h in (1.0, 0.5, 0.0)
+    )
+    assert np.abs(half - plain).mean() < 0.7 * np.abs(hard - plain).mean()
+
+
+@pytest.mark.parametrize("hardness", [-0.1, 1.1, float("nan")])
+def test_hardness_is_a_share(hardness):
+    with pytest.raises(ValueError, match=r"hardness must be in \[0, 1\]; got"):
+        render_glyphs([0], hardness=hardness)
+    with pytest.raises(ValueError, match=r"hardness must be in \[0, 1\]; got"):
+        glyphs([1], hardness=hardness)

@@ -48,6 +48,11 @@ def extract(
             raise ValueError("A run has its own weights; leave --weights out.")
         model = load_run(source)
         backbone, preprocessing = model.backbone, model.preprocessing
+    elif Path(source).parent != Path():
+        raise FileNotFoundError(
+            f"{source} does not exist; give a run's folder, a network's file, or the "
+            "name of a backbone."
+        )
     else:
         backbone = build_backbone(source, weights=weights)
         preprocessing = backbone.preprocessing

@@ -12,10 +12,10 @@ __all__ = ["info"]
 
 
 def info(
-    file: Annotated[Path, typer.Argument(help="A head, or features.")],
+    file: Annotated[Path, typer.Argument(help="A run, a head, or features.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Tell what a file holds: a head, a classifier or features.
+    """Tell what a file holds: a network, a head, a classifier or features.
 
     Example: `headtail info head.safetensors`
     """

@@ -7,8 +7,8 @@ import typer
 
 from headtail.cli.output import JsonOption, note, read_setting, result
 from headtail.datasets import load_splits
-from headtail.training import load_recipe
-from headtail.workflow import make_fabric, run_recipe
+from headtail.training import load_recipe, make_fabric
+from headtail.workflow import run_recipe
 
 __all__ = ["train"]
 

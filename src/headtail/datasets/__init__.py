@@ -24,7 +24,7 @@ from headtail.datasets.protocols import (
     get_protocol,
     protocol_lists,
 )
-from headtail.datasets.reading import BatchReader, batches_in_order
+from headtail.datasets.reading import BatchReader, batches_in_order, read_ahead
 from headtail.datasets.sources import (
     image_arrays,
     image_folder,
@@ -66,6 +66,7 @@ __all__ = [
     "natural_counts",
     "pareto_counts",
     "protocol_lists",
+    "read_ahead",
     "read_image",
     "read_list",
     "render_glyphs",

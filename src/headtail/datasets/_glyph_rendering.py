@@ -55,15 +55,32 @@ _BOUNDS = {
     "noise": (0, 0.75),
     "scratch_slope": (-1, 1),
     "scratch_place": (-0.9, 0.9),
-    "scratch_upright": (0, 1),
+    "scratch_flatness": (0, 1),
     "scratch_width": (-0.05, 0.1),
+}
+# The same of a plain picture: black on white, upright, sharp and clean.
+_PLAIN = dict.fromkeys(_BOUNDS, 0.0) | {
+    "width": 1.1,
+    "height": 1.1,
+    "thinness": 0.45,
+    "sharpness": 3.0,
+    "paper": 1.0,
+    "contrast": 0.8,
+    "scratch_width": -0.05,
 }
 
 
 def render_letters(
-    letters: npt.NDArray[np.str_], numbers: npt.NDArray[np.int64], seed: int
+    letters: npt.NDArray[np.str_],
+    numbers: npt.NDArray[np.int64],
+    seed: int,
+    hardness: float = 1.0,
 ) -> npt.NDArray[np.uint8]:
-    """Return picture numbers[i] of letters[i], uint8 [n_samples, 32, 32, 3]."""
+    """Return picture numbers[i] of letters[i], uint8 [n_samples, 32, 32, 3].
+
+    What differs from picture to picture is `hardness` times as far from a plain one as
+    its bounds are; the style may be any.
+    """
     known, rows = np.unique(letters, return_inverse=True)
     images = np.empty((len(rows), SIDE, SIDE, 3), np.uint8)
     if not len(rows):
@@ -73,7 +90,7 @@ def render_letters(
     start = np.array([seed % 2**64], np.uint64)
     keys = _mixed(_mixed(_mixed(start) ^ code_points)[rows] ^ numbers.astype(np.uint64))
     for block in row_blocks(len(rows), _FIELD**2):
-        draw = _drawn(keys[block])
+        draw = _drawn(keys[block], hardness)
         styles = draw["style"].flatten().long().numpy()
         letter = torch.from_numpy(fields[rows[block], styles])
         ink = _inked(_warped(letter[:, None].float() / 255, draw), draw)
@@ -85,8 +102,8 @@ def render_letters(
 def letter_fields(letter: str) -> npt.NDArray[np.uint8]:
     """Return how near to ink each point is, uint8 [n_styles, 64, 64]; do not write.
 
-    The letter stands in the middle, in its size among the letters of its font. Cutting
-    the field at another level makes its strokes thicker or thinner.
+    The letter stands about in the middle, in its size among the letters of its font.
+    Cutting the field at another level makes its strokes thicker or thinner.
     """
     from PIL import Image, ImageDraw
 
@@ -132,14 +149,19 @@ def _words(keys: npt.NDArray[np.uint64], first: int, n: int) -> npt.NDArray[np.u
     return _mixed(keys[:, None] ^ _mixed(np.arange(first, first + n, dtype=np.uint64)))
 
 
-def _drawn(keys: npt.NDArray[np.uint64]) -> dict[str, Tensor]:
+def _drawn(keys: npt.NDArray[np.uint64], hardness: float = 1.0) -> dict[str, Tensor]:
     """Draw what differs from picture to picture, each [n_samples, 1, 1]."""
+    reach = dict.fromkeys(_BOUNDS, hardness) | {"style": 1.0}
     words = _words(keys, 0, len(_BOUNDS))
     uniform = torch.from_numpy((words >> np.uint64(40)).astype(np.float32)) / 2**24
     columns = uniform[:, :, None, None].unbind(1)
-    return {
+    drawn = {
         name: low + (high - low) * column
         for (name, (low, high)), column in zip(_BOUNDS.items(), columns, strict=True)
+    }
+    return {
+        name: torch.lerp(torch.full_like(value, _PLAIN[name]), value, reach[name])
+        for name, value in drawn.items()
     }
 
 
@@ -180,7 +202,7 @@ def _inked(field: Tensor, draw: dict[str, Tensor]) -> Tensor:
 def _scratched(draw: dict[str, Tensor]) -> Tensor:
     """Draw a straight line across, steep in every second picture."""
     x, y = _axes()
-    upright = draw["scratch_upright"] < 0.5
+    upright = draw["scratch_flatness"] < 0.5
     run, rise = torch.where(upright, y, x), torch.where(upright, x, y)
     off = (rise - draw["scratch_slope"] * run - draw["scratch_place"]).abs()
     return ((draw["scratch_width"] - off) * (SIDE / 2) + 0.5).clamp(0, 1)

@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.datasets import load_digits
 
 from headtail.datasets.profiles import exponential_counts, subsample
 
@@ -40,6 +39,9 @@ def long_tailed_digits(seed: int = 0) -> LongTailedDigits:
     >>> np.bincount(long_tailed_digits().train_labels)
     array([120,  79,  52,  35,  23,  15,  10,   6,   4,   3])
     """
+    # Whoever reads images does not need it, and it takes long to import.
+    from sklearn.datasets import load_digits
+
     digits = load_digits()
     counts = exponential_counts(10, _LARGEST, _LARGEST / _SMALLEST)
     chosen, rest = subsample(digits.target, counts, seed)

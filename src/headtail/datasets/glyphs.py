@@ -61,6 +61,7 @@ def glyphs(
     imbalance_ratio: float = 100,
     n_validation: int = 10,
     n_test: int = 20,
+    hardness: float = 1.0,
     seed: int = 0,
     cache: str | os.PathLike[str] | None = None,
 ) -> Glyphs:
@@ -79,6 +80,9 @@ def glyphs(
         See :func:`exponential_counts`.
     n_validation, n_test
         Images per class in the validation and the test set.
+    hardness
+        From 0, plain black letters on white, each font alike in all its pictures, to
+        1, what is said above.
     seed
         Another seed, other pictures of the same letters.
     cache
@@ -99,6 +103,7 @@ def glyphs(
     for name, value in (("n_validation", n_validation), ("n_test", n_test)):
         _check_whole(name, value)
     _check_whole("seed", seed)
+    _check_hardness(hardness)
     # The test set comes first in the row of pictures: it is the same for all counts.
     sizes = {
         "test": np.full_like(counts, n_test),
@@ -107,13 +112,14 @@ def glyphs(
     }
     labels = {name: np.repeat(np.arange(len(n)), n) for name, n in sizes.items()}
     if cache is None:
-        images = _rendered(labels, n_validation, n_test, seed)
+        images = _rendered(labels, n_validation, n_test, hardness, seed)
     else:
-        key = fingerprint(*sizes.values(), np.array([seed % 2**64], np.uint64))
+        what = [np.array([seed % 2**64], np.uint64), np.array([hardness])]
+        key = fingerprint(*sizes.values(), *what)
         path = Path(cache) / f"glyphs-{_VERSION}-{key}.npz"
         images = _read(path, labels)
         if not images:
-            images = _rendered(labels, n_validation, n_test, seed)
+            images = _rendered(labels, n_validation, n_test, hardness, seed)
             _write(path, images)
     taxonomy = glyph_taxonomy()[: len(counts)]
     names = [_name(letter) for *_, letter in taxonomy]
@@ -122,7 +128,7 @@ def glyphs(
 
 
 def render_glyphs(
-    labels: npt.ArrayLike, *, seed: int = 0, first: int = 0
+    labels: npt.ArrayLike, *, hardness: float = 1.0, seed: int = 0, first: int = 0
 ) -> npt.NDArray[np.uint8]:
     """Render an image for every label, uint8 [n_samples, 32, 32, 3].
 
@@ -152,11 +158,13 @@ def render_glyphs(
         )
     _check_whole("seed", seed)
     _check_whole("first", first)
+    _check_hardness(hardness)
     have = np.bincount(labels)
     order = np.argsort(labels, kind="stable")
     numbers = np.empty_like(labels)
     numbers[order] = np.arange(len(labels)) - np.repeat(np.cumsum(have) - have, have)
-    return render_letters(np.array(GLYPH_CLASSES)[labels], first + numbers, seed)
+    letters = np.array(GLYPH_CLASSES)[labels]
+    return render_letters(letters, first + numbers, seed, hardness)
 
 
 def glyph_taxonomy() -> tuple[tuple[str, str, str], ...]:
@@ -180,12 +188,16 @@ def _name(letter: str) -> str:
 
 
 def _rendered(
-    labels: dict[str, npt.NDArray[np.int64]], n_validation: int, n_test: int, seed: int
+    labels: dict[str, npt.NDArray[np.int64]],
+    n_validation: int,
+    n_test: int,
+    hardness: float,
+    seed: int,
 ) -> dict[str, npt.NDArray[np.uint8]]:
     first = {"test": 0, "validation": n_test, "train": n_test + n_validation}
     return {
-        name: render_glyphs(labels[name], seed=seed, first=first[name])
-        for name in labels
+        name: render_glyphs(rows, hardness=hardness, seed=seed, first=first[name])
+        for name, rows in labels.items()
     }
 
 
@@ -236,3 +248,8 @@ def _checked_counts(class_counts: npt.ArrayLike) -> npt.NDArray[np.int64]:
 def _check_whole(name: str, value: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
         raise ValueError(f"{name} must be an integer, at least 0; got {value!r}.")
+
+
+def _check_hardness(hardness: float) -> None:
+    if not 0 <= hardness <= 1:
+        raise ValueError(f"hardness must be in [0, 1]; got {hardness!r}.")

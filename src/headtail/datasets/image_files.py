@@ -1,14 +1,16 @@
 """Images in files: decoded when they are asked for, always as RGB with 8 bits."""
 
 import os
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["IMAGE_SUFFIXES", "ImageFiles", "read_image", "rgb"]
+__all__ = ["IMAGE_SUFFIXES", "ImageFiles", "naming_damage", "read_image", "rgb"]
 
 IMAGE_SUFFIXES = frozenset(
     {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
@@ -50,12 +52,30 @@ def read_image(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
 
     if not Path(path).exists():
         raise FileNotFoundError(f"{path} does not exist; check the path.")
+    with naming_damage(path), Image.open(path) as image:
+        return rgb(image)
+
+
+@contextmanager
+def naming_damage(what: object) -> Iterator[None]:
+    """Turn whatever Pillow raises about pixels into a `ValueError` that says where."""
+    from PIL import Image
+
     try:
-        with Image.open(path) as image:
-            return rgb(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        with warnings.catch_warnings():
+            # Of damaged metadata, which change no pixel; some of ImageNet have them.
+            warnings.simplefilter("ignore", UserWarning)
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            yield
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        Image.DecompressionBombError,
+        Image.DecompressionBombWarning,
+    ) as error:
         raise ValueError(
-            f"{path} must be a whole image; reading it failed ({error}). Replace it, "
+            f"{what} must be a whole image; reading it failed ({error}). Replace it, "
             "or skip what cannot be read."
         ) from error
 

@@ -1,12 +1,13 @@
 """Images with their labels and class names: what training and extraction start from."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from headtail.tensors import shown
+from headtail.tensors import fingerprint, shown
 
 __all__ = ["ImageSet"]
 
@@ -79,6 +80,14 @@ class ImageSet:
         """Images per class, 0 for a class that has none."""
         return np.bincount(self.labels, minlength=self.n_classes)
 
+    def fingerprint(self) -> str:
+        """Return a short hash of the labels, and of the pixels or the files' paths."""
+        images: Any = self.images
+        if not isinstance(images, np.ndarray):
+            paths = getattr(images, "paths", [])
+            images = np.frombuffer("\n".join(paths).encode(), dtype=np.uint8)
+        return fingerprint(images, self.labels)
+
     def subset(self, rows: npt.ArrayLike) -> "ImageSet":
         """Return the images with these indices, or where this mask is true."""
         rows = np.asarray(rows)
@@ -104,6 +113,12 @@ class _Picked(Sequence[Image]):
     def __getitem__(self, position: Any) -> Any:
         return self._items[int(self._rows[position])]
 
+    @property
+    def paths(self) -> list[str]:
+        """Those of the items, if they have paths."""
+        paths: Sequence[str] = self._items.paths  # type: ignore[attr-defined]
+        return [paths[row] for row in self._rows]
+
 
 def _checked_labels(labels: npt.ArrayLike, n_samples: int) -> npt.NDArray[np.int64]:
     values = np.asarray(labels)
@@ -124,7 +139,7 @@ def _checked_labels(labels: npt.ArrayLike, n_samples: int) -> npt.NDArray[np.int
 
 def _checked_names(class_names: Sequence[str]) -> tuple[str, ...]:
     names = tuple(str(name) for name in class_names)
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, times in Counter(names).items() if times > 1)
     if twice:
         raise ValueError(f"class_names must be distinct; {shown(twice)} come twice.")
     return names

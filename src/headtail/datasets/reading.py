@@ -1,6 +1,6 @@
 """Reading images in batches, as a torch data set: what all loading is made of."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from headtail.datasets.image_set import ImageSet
 from headtail.datasets.preprocessing import Preprocessing
 from headtail.tensors import as_tensor, shown
 
-__all__ = ["BatchReader", "batches_in_order"]
+__all__ = ["BatchReader", "batches_in_order", "read_ahead"]
 
 
 class BatchReader(Dataset[tuple[Tensor, Tensor]]):
@@ -27,7 +27,8 @@ class BatchReader(Dataset[tuple[Tensor, Tensor]]):
         Called with every image; None to take them as they are. Its results must be of
         one size.
     skip_damaged
-        Leave out files that are no whole image instead of raising an error.
+        Leave out files that are no whole image instead of raising an error; of a batch
+        of such files nothing is left.
     """
 
     def __init__(
@@ -47,20 +48,16 @@ class BatchReader(Dataset[tuple[Tensor, Tensor]]):
             return as_tensor(images[np.asarray(rows)]), kept
         read = [self._read(row) for row in rows]
         whole = [image for image in read if image is not None]
-        if not whole:
-            raise ValueError(
-                f"A batch must hold an image that can be read; none of {shown(rows)} "
-                "can. Check the files."
-            )
         sizes = {image.shape for image in whole}
         if len(sizes) > 1:
             raise ValueError(
                 "Images of a batch must have one size; got "
-                f"{shown(sorted(shape[:2] for shape in sizes))}. Give the preprocessing "
-                "a size."
+                f"{shown(sorted(shape[:2] for shape in sizes))}. Give the "
+                "preprocessing a size."
             )
         found = torch.tensor([image is not None for image in read])
-        return torch.from_numpy(np.stack(whole)), kept[found]
+        stacked = np.stack(whole) if whole else np.empty((0, 0, 0, 3), np.uint8)
+        return torch.from_numpy(stacked), kept[found]
 
     def _read(self, row: int) -> npt.NDArray[np.uint8] | None:
         try:
@@ -70,6 +67,39 @@ class BatchReader(Dataset[tuple[Tensor, Tensor]]):
                 raise
             return None
         return image if self.each is None else self.each(image)
+
+
+class _Reported(Dataset[Any]):
+    """A data set that gives its errors back: a worker's would come with a traceback."""
+
+    def __init__(self, dataset: Dataset[Any]) -> None:
+        self.dataset = dataset
+
+    def __getitem__(self, batch: Any) -> Any:
+        try:
+            return self.dataset[batch]
+        except (OSError, ValueError) as error:
+            return error
+
+
+def read_ahead(
+    dataset: Dataset[tuple[Tensor, Tensor]], batches: Iterable[Any], n_workers: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield what `dataset` gives for each of `batches`, read in `n_workers` processes.
+
+    With 0 of them it is read in this one.
+    """
+    loader: DataLoader[Any] = DataLoader(
+        _Reported(dataset),
+        sampler=batches,
+        batch_size=None,
+        num_workers=n_workers,
+        pin_memory=torch.cuda.is_available(),
+    )
+    for batch in loader:
+        if isinstance(batch, Exception):
+            raise batch
+        yield batch
 
 
 def batches_in_order(
@@ -82,6 +112,8 @@ def batches_in_order(
     skip_damaged: bool = False,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield images without random changes, batch by batch, and their indices.
+
+    A batch that nothing is left of is left out.
 
     Parameters
     ----------
@@ -97,11 +129,5 @@ def batches_in_order(
         rows[start : start + batch_size].tolist()
         for start in range(0, len(rows), batch_size)
     ]
-    loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
-        BatchReader(data, each, skip_damaged=skip_damaged),
-        sampler=batches,
-        batch_size=None,
-        num_workers=n_workers,
-        pin_memory=torch.cuda.is_available(),
-    )
-    return iter(loader)
+    reader = BatchReader(data, each, skip_damaged=skip_damaged)
+    return (batch for batch in read_ahead(reader, batches, n_workers) if len(batch[1]))

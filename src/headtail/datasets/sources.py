@@ -8,7 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from headtail.datasets.image_files import IMAGE_SUFFIXES, ImageFiles, rgb
+from headtail.datasets.image_files import (
+    IMAGE_SUFFIXES,
+    ImageFiles,
+    naming_damage,
+    rgb,
+)
 from headtail.datasets.image_set import ImageSet
 from headtail.datasets.list_file import read_list
 from headtail.files import existing_file, open_error
@@ -52,30 +57,51 @@ def load_images(
 
 
 def image_folder(
-    folder: str | os.PathLike[str], *, allow_empty: bool = False
+    folder: str | os.PathLike[str],
+    *,
+    nested: bool = False,
+    allow_empty: bool = False,
 ) -> ImageSet:
     """Read a folder with one folder a class; the folders' names are the classes.
 
     Classes are in the order of names. Images may lie deeper inside a class's folder.
 
+    Parameters
+    ----------
+    folder
+        Of the class folders.
+    nested
+        Every folder that holds images itself is a class, however deep it lies, as in
+        SUN-397; its name is its path.
+    allow_empty
+        Let a class have no image; its name keeps its place.
+
     Raises
     ------
     FileNotFoundError
-        If there is no folder, no class, or a class without images, unless
-        `allow_empty` is true: then its name keeps its place.
+        If there is no folder, no class, or a class without images.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(
             f"{folder} must be a folder; it is not. Check the path."
         )
-    classes = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
-    classes = [name for name in classes if not name.startswith(".")]
+    if nested:
+        by_class: dict[str, list[Path]] = {}
+        for file in _images_below(folder):
+            by_class.setdefault(file.parent.relative_to(folder).as_posix(), []).append(
+                file
+            )
+        classes = sorted(by_class)
+        files = [by_class[name] for name in classes]
+    else:
+        classes = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+        classes = [name for name in classes if not name.startswith(".")]
+        files = [_images_below(folder / name) for name in classes]
     if not classes:
         raise FileNotFoundError(
             f"{folder} must hold one folder a class; it holds no folder."
         )
-    files = [_images_below(folder / name) for name in classes]
     empty = [name for name, found in zip(classes, files, strict=True) if not found]
     if empty and not allow_empty:
         raise FileNotFoundError(
@@ -151,7 +177,7 @@ def images_from_hugging_face(
     Images are decoded when they are asked for. Class names are those of the label
     column, if it is a `ClassLabel`.
     """
-    columns = list(getattr(dataset, "column_names", []))
+    columns = list(getattr(dataset, "column_names", None) or [])
     lacking = [name for name in (image, label) if name not in columns]
     if lacking:
         raise ValueError(
@@ -182,10 +208,24 @@ class _Column(Sequence[Any]):
         return len(self._dataset)
 
     def __getitem__(self, position: Any) -> Any:
-        return rgb(self._dataset[int(position)][self._name])
+        with naming_damage(f"Row {position} of column {self._name!r}"):
+            image = self._dataset[int(position)][self._name]
+            if not hasattr(image, "mode"):
+                raise ValueError(f"it is of {type(image)}")
+            return rgb(image)
+
+    @property
+    def paths(self) -> list[str]:
+        """What tells the images apart, where they have no paths."""
+        whole = getattr(self._dataset, "_fingerprint", "")
+        return [f"{whole}/{self._name}/{row}" for row in range(len(self))]
 
 
 def _images_below(folder: Path) -> list[Path]:
+    # Hidden files are other programs' own, such as the ._1.jpg of macOS.
     return sorted(
-        path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in IMAGE_SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )

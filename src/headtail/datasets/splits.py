@@ -11,8 +11,9 @@ from headtail.datasets.cifar import cifar_lt_splits
 from headtail.datasets.glyphs import glyphs
 from headtail.datasets.image_files import ImageFiles
 from headtail.datasets.image_set import ImageSet
-from headtail.datasets.protocols import get_protocol, protocol_lists
-from headtail.datasets.sources import check_files, load_images
+from headtail.datasets.profiles import sun_split
+from headtail.datasets.protocols import PROTOCOLS, get_protocol, protocol_lists
+from headtail.datasets.sources import check_files, image_folder, load_images
 from headtail.tensors import shown
 
 __all__ = ["Splits", "load_splits"]
@@ -21,6 +22,7 @@ _CIFAR: dict[str, Literal["cifar10", "cifar100"]] = {
     "cifar10-lt": "cifar10",
     "cifar100-lt": "cifar100",
 }
+_PACKED = ("", ".gz")
 _SUFFIXES = ("", ".npz", ".txt", ".txt.gz")
 
 
@@ -47,11 +49,11 @@ def load_splits(
         ``"glyphs"`` for the embedded data set. Else a folder that holds `train`, `val`
         and `test`, each a folder of images, an ``.npz`` file or a list ``.txt`` (see
         `load_images`; the last two splits may be missing); or one that holds the files
-        of `protocol`.
+        of `protocol`. Published lists there go before folders of the same images.
     protocol
         `name` of a protocol, and what it leaves open: `imbalance_ratio` for CIFAR-LT.
     seed
-        Of what is drawn: of the glyphs, and of CIFAR's long tail.
+        Of what is drawn: the glyphs, CIFAR's long tail, and the splits of SUN-397.
     download
         Fetch CIFAR if it is not there.
     """
@@ -59,6 +61,11 @@ def load_splits(
         data = glyphs(seed=seed)
         return Splits(data.train, data.validation, data.test)
     folder = Path(path)
+    options = dict(protocol or {})
+    name = str(options.get("name"))
+    # The folders train and val of ImageNet hold all images, not those of the lists.
+    if _holds_lists(name, folder):
+        return _published(name, folder)
     found = {name: _find(folder, name) for name in ("train", "val", "test")}
     if found["train"] is not None:
         validation, test = (
@@ -66,23 +73,35 @@ def load_splits(
             for file in (found["val"], found["test"])
         )
         return _matched(load_images(found["train"], folder), validation, test)
-    if protocol is None:
+    if not protocol:
         raise FileNotFoundError(
             f"{folder} must hold train (a folder of images, train.npz or train.txt), "
             "and may hold val and test; it holds no train. Check the path."
         )
-    options = dict(protocol)
-    row = get_protocol(options.pop("name"))
+    row = get_protocol(name)
     if row.name in _CIFAR:
-        ratio = options.pop("imbalance_ratio")
-        name = _CIFAR[row.name]
-        return Splits(*cifar_lt_splits(name, folder, ratio, seed, download=download))
+        if "imbalance_ratio" not in options:
+            raise ValueError(
+                f"protocol must give the imbalance_ratio of {name}; got {options}."
+            )
+        ratio, known = options["imbalance_ratio"], _CIFAR[row.name]
+        return Splits(*cifar_lt_splits(known, folder, ratio, seed, download=download))
+    if row.name == "sun-397-lt":
+        every = image_folder(folder, nested=True)
+        return Splits(*(every.subset(rows) for rows in sun_split(every.labels, seed)))
     if not row.lists:
         raise FileNotFoundError(
             f"{folder} must hold train, val and test for {row.title}, which has no "
             f"published lists; it holds no train. The images are at {row.source}."
         )
     return _published(row.name, folder)
+
+
+def _holds_lists(name: str, folder: Path) -> bool:
+    files = [
+        file for row in PROTOCOLS if row.name == name for file in row.lists.values()
+    ]
+    return any((folder / f"{file}{end}").exists() for file in files for end in _PACKED)
 
 
 def _find(folder: Path, split: str) -> Path | None:
@@ -115,11 +134,17 @@ def _matched(train: ImageSet, *others: ImageSet | None) -> Splits:
 
 
 def _published(name: str, folder: Path) -> Splits:
-    """Read the images of the published lists; their paths begin at the folder."""
+    """Read the images of the published lists; their paths begin at the folder.
+
+    Where there is no test list, papers report on that of validation: it is the test
+    set, which chooses nothing, and there is no validation set.
+    """
     found = protocol_lists(name, folder)
     sets = {}
     for split, listed in found.lists.items():
         paths = [os.path.join(folder, path) for path in listed.paths]  # noqa: PTH118
         check_files(paths, f"the {split} list of {name}", folder)
         sets[split] = ImageSet(ImageFiles(paths), listed.labels, found.class_names)
-    return Splits(sets["train"], sets.get("val"), sets.get("test"))
+    if "test" not in sets:
+        return Splits(sets["train"], None, sets["val"])
+    return Splits(sets["train"], sets["val"], sets["test"])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -60,8 +61,8 @@ def extract(
 ) -> FeatureSet:
     """Return the features of images, in memory.
 
-    The network works in evaluation mode on the device where it is; its mode is put
-    back afterwards.
+    The network works in evaluation mode on the device where it is; the mode of each of
+    its modules is put back afterwards.
 
     Parameters
     ----------
@@ -88,6 +89,7 @@ def extract(
     >>> extract(nn.Flatten(), ImageSet(pixels, [0, 1]), preprocessing=plain)
     FeatureSet(n_samples=2, n_features=48)
     """
+    _check(data, views)
     batches = batches_in_order(
         data,
         np.arange(len(data)),
@@ -126,7 +128,8 @@ def extract_to_folder(
     folder
         New. For the other parameters see `extract`.
     skip_damaged
-        Leave out files that are no whole image, and count them, instead of raising.
+        Leave out files that are no whole image, and count them, instead of raising. A
+        call that broke off at such a file may go on with this.
     shard_rows
         Images per shard.
     """
@@ -134,13 +137,13 @@ def extract_to_folder(
     partial = folder.with_name(f".{folder.name}.partial")
     spec = {
         "backbone": _weights_of(backbone),
-        "images": _identity(data),
+        "images": data.fingerprint(),
         "preprocessing": preprocessing.spec(),
         "views": views,
         "bf16": bf16,
-        "skip_damaged": skip_damaged,
         "shard_rows": shard_rows,
     }
+    _check(data, views)
     _open_partial(folder, partial, json.loads(json.dumps(spec)))
     begin, done, n_images = time.monotonic(), 0, 0
     with counter(len(data), "extracting features") as advance:
@@ -154,7 +157,7 @@ def extract_to_folder(
         for start in range(0, len(data), shard_rows):
             rows = np.arange(start, min(start + shard_rows, len(data)))
             shard = partial / f"part-{start // shard_rows:05d}.safetensors"
-            if shard.exists():
+            if _rows_in(shard) == len(rows) or (skip_damaged and _rows_in(shard)):
                 advance(len(rows))
             else:
                 batches = batches_in_order(
@@ -166,8 +169,14 @@ def extract_to_folder(
                     skip_damaged=skip_damaged,
                 )
                 parts = _forward(backbone, batches, preprocessing, views, bf16)
-                save_columns(shard, _columns_of(data, parts, note))
+                columns = _columns_of(data, parts, note)
+                if columns is not None:
+                    save_columns(shard, columns)
             n_images += _rows_in(shard)
+    if not n_images:
+        raise ValueError(
+            f"An image must be readable; none of {len(data)} is. Check the files."
+        )
     seconds = time.monotonic() - begin
     partial.replace(folder)
     speed = done / seconds if done else float("nan")
@@ -213,7 +222,7 @@ def _forward(
     """Yield the float32 features of every batch, on the processor, and its rows."""
     first = next(backbone.parameters(), None)
     device = torch.device("cpu") if first is None else first.device
-    was_training = backbone.training
+    training = [module for module in backbone.modules() if module.training]
     backbone.eval()
     try:
         for images, rows in batches:
@@ -229,33 +238,49 @@ def _forward(
                 total = total + features.float()
             yield (total / views).cpu(), rows
     finally:
-        backbone.train(was_training)
+        for module in training:
+            module.training = True
 
 
 def _columns_of(
     data: ImageSet,
     parts: Iterator[tuple[Tensor, Tensor]],
     note: Callable[[int], None],
-) -> Columns:
+) -> Columns | None:
+    """Return features and labels of what could be read; None if nothing could."""
     features, kept = [], []
     for part, rows in parts:
         features.append(part)
         kept.append(rows)
         note(len(part))
+    if not features:
+        return None
     labels = data.labels[torch.cat(kept).numpy()]
     return Columns(torch.cat(features).numpy(), labels, data.class_names)
+
+
+def _check(data: ImageSet, views: int) -> None:
+    if views not in _VIEWS:
+        raise ValueError(f"views must be one of {_VIEWS}; got {views}.")
+    if not len(data):
+        raise ValueError("data must hold an image; it holds none.")
 
 
 def _open_partial(folder: Path, partial: Path, spec: dict[str, Any]) -> None:
     """Make the folder of shards, or check that the one there is of the same work."""
     if folder.exists():
         raise FileExistsError(f"{folder} exists already; choose a new folder.")
+    if not folder.parent.is_dir():
+        raise FileNotFoundError(f"The folder of {folder} must exist; make it first.")
     file = partial / _SPEC
     if not file.exists():
         partial.mkdir(exist_ok=True)
         with written_whole(file) as temporary:
             temporary.write_text(json.dumps(spec, indent=1, sort_keys=True) + "\n")
         return
+    # What a call that was killed while it wrote a shard left behind.
+    for half_written in partial.glob(".*"):
+        shutil.rmtree(half_written)
     there = json.loads(file.read_text())
     other = [key for key in spec if there.get(key) != spec[key]]
     if other:
@@ -266,17 +291,10 @@ def _open_partial(folder: Path, partial: Path, spec: dict[str, Any]) -> None:
 
 
 def _rows_in(shard: Path) -> int:
+    if not shard.exists():
+        return 0
     with safe_open(shard, framework="np") as file:
         return int(file.get_slice("labels").get_shape()[0])
-
-
-def _identity(data: ImageSet) -> str:
-    """Return a fingerprint of what the images are: their bytes, or their paths."""
-    images: Any = data.images
-    if not isinstance(images, np.ndarray):
-        paths = getattr(images, "paths", [])
-        images = np.frombuffer("\n".join(paths).encode(), dtype=np.uint8)
-    return fingerprint(images, data.labels)
 
 
 def _weights_of(backbone: nn.Module) -> str:

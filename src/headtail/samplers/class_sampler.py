@@ -88,9 +88,8 @@ class ClassSampler(Sampler[int]):
         # Epochs follow one another: on the way to a later one all before are drawn.
         draws = next(islice(self._draws, self._epoch - self._next, None))
         self._next = self._epoch + 1
-        short = -len(draws) % self.n_processes
-        draws = torch.cat([draws, draws[:short]])
-        return iter(draws[self.rank :: self.n_processes].tolist())
+        own = torch.arange(self.rank, len(self) * self.n_processes, self.n_processes)
+        return iter(draws[own % len(draws)].tolist())
 
     def _begin(self) -> Iterator[Tensor]:
         generator = torch.Generator().manual_seed(self.seed)

@@ -2,12 +2,13 @@
 
 from headtail.training.augmentation import Augmentation
 from headtail.training.backbones import Backbone, backbone_names, build_backbone
+from headtail.training.devices import make_fabric
 from headtail.training.fine_tuning import split_features
 from headtail.training.image_classifier import ImageClassifier, new_head
 from headtail.training.loop import train
 from headtail.training.parts import TrainedParts
-from headtail.training.recipe import Recipe, load_recipe, recipe_names
-from headtail.training.run_folder import Row, RunFolder, load_run
+from headtail.training.recipe import Recipe, load_recipe, recipe_names, recipe_text
+from headtail.training.run_folder import Row, RunFolder, is_run, load_run
 from headtail.training.schedule import Optimization, Schedule
 
 __all__ = [
@@ -22,10 +23,13 @@ __all__ = [
     "TrainedParts",
     "backbone_names",
     "build_backbone",
+    "is_run",
     "load_recipe",
     "load_run",
+    "make_fabric",
     "new_head",
     "recipe_names",
+    "recipe_text",
     "split_features",
     "train",
 ]

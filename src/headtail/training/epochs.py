@@ -2,16 +2,18 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from headtail.datasets import ImageSet, Preprocessing, batches_in_order
 from headtail.losses import Loss
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 __all__ = ["Score", "mean_recall", "score", "train_epoch"]
 
@@ -28,7 +30,7 @@ class Score:
 
 
 def train_epoch(
-    fabric: Fabric,
+    fabric: "Fabric",
     model: Any,
     optimizer: Any,
     batches: Iterable[tuple[Tensor, Tensor]],
@@ -64,7 +66,9 @@ def train_epoch(
         optimizer.zero_grad()
         fabric.backward(value)
         if clip_norm is not None:
-            fabric.clip_gradients(model, optimizer, max_norm=clip_norm)
+            fabric.clip_gradients(
+                model, optimizer, max_norm=clip_norm, error_if_nonfinite=False
+            )
         optimizer.step()
         hits = (logits.detach().argmax(dim=1) == targets).sum()
         size = torch.tensor(len(rows), device=fabric.device)
@@ -79,7 +83,7 @@ def train_epoch(
 
 @torch.no_grad()
 def score(
-    fabric: Fabric,
+    fabric: "Fabric",
     model: Any,
     data: ImageSet,
     positions: npt.NDArray[np.int64],
@@ -94,7 +98,11 @@ def score(
     Every process scores its share of the examples.
     """
     model.eval()
-    own = np.arange(len(data))[fabric.global_rank :: fabric.world_size]
+    rank, n_processes = fabric.global_rank, fabric.world_size
+    # A network may wait for its copies, so that all processes take as many steps: where
+    # examples are too few, some read one of another process, which does not count.
+    own = np.arange(rank, -(-len(data) // n_processes) * n_processes, n_processes)
+    own = own % max(len(data), 1)
     sums = torch.zeros(2, n_classes, dtype=torch.float64, device=fabric.device)
     targets = torch.from_numpy(positions)
     batches = batches_in_order(
@@ -103,9 +111,10 @@ def score(
     for images, rows in batches:
         truth = targets[rows].to(fabric.device)
         inputs = preprocessing.normalize(images.to(fabric.device, non_blocking=True))
-        hits = (model(inputs).argmax(dim=1) == truth).double()
+        counted = (rows % n_processes == rank).to(sums)
+        hits = (model(inputs).argmax(dim=1) == truth) * counted
         sums[0].index_add_(0, truth, hits)
-        sums[1].index_add_(0, truth, torch.ones_like(hits))
+        sums[1].index_add_(0, truth, counted)
     summed = torch.as_tensor(fabric.all_reduce(sums, reduce_op="sum")).cpu().numpy()
     hits, sizes = summed
     return np.where(sizes > 0, hits / np.where(sizes > 0, sizes, 1), np.nan)

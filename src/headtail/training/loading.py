@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Dataset, Sampler
 
-from headtail.datasets import BatchReader, ImageSet, Preprocessing
+from headtail.datasets import BatchReader, ImageSet, Preprocessing, read_ahead
 from headtail.samplers import ClassSampler
 from headtail.training.augmentation import Augmentation
 
@@ -63,9 +63,9 @@ class _Augmented(Dataset[tuple[Tensor, Tensor]]):
     def __getitem__(self, batch: Batch) -> tuple[Tensor, Tensor]:
         seed, rows = batch
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            # Not torch.manual_seed: it would seed the accelerators' dropout as well.
+            generator = torch.default_generator.manual_seed(seed)
             images, kept = self.reader[rows]
-            generator = torch.Generator().manual_seed(seed)
             return self.augmentation.of_batch(images, generator), kept
 
 
@@ -83,13 +83,8 @@ class EpochLoader:
     ) -> None:
         self.batch_size = batch_size
         self._batches = _SeededBatches(sampler, batch_size)
-        self._loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
-            _Augmented(data, preprocessing, augmentation),
-            sampler=self._batches,
-            batch_size=None,
-            num_workers=n_workers,
-            pin_memory=torch.cuda.is_available(),
-        )
+        self._images = _Augmented(data, preprocessing, augmentation)
+        self._n_workers = n_workers
 
     def __len__(self) -> int:
         return len(self._batches)
@@ -97,4 +92,4 @@ class EpochLoader:
     def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the images and the indices of every batch of an epoch."""
         self._batches.epoch = epoch
-        return iter(self._loader)
+        return read_ahead(self._images, self._batches, self._n_workers)

@@ -4,12 +4,11 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from headtail.datasets import ImageSet
@@ -19,14 +18,18 @@ from headtail.losses import Loss, build_loss
 from headtail.progress import counter
 from headtail.samplers import ClassSampler, Sampling
 from headtail.statistics import shot_groups
-from headtail.tensors import fingerprint, shown
+from headtail.tensors import shown
 from headtail.training.augmentation import Augmentation
+from headtail.training.devices import make_fabric
 from headtail.training.epochs import mean_recall, score, train_epoch
 from headtail.training.image_classifier import ImageClassifier
 from headtail.training.loading import EpochLoader, seed_of
 from headtail.training.parts import TrainedParts, parameter_groups, set_training_mode
 from headtail.training.run_folder import Row, RunFolder
 from headtail.training.schedule import Optimization, Schedule, build_optimizer
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 __all__ = ["train"]
 
@@ -47,7 +50,7 @@ def train(
     augmentation: Augmentation | None = None,
     parts: TrainedParts = "all",
     seed: int = 0,
-    fabric: Fabric | None = None,
+    fabric: "Fabric | None" = None,
     n_workers: int = 0,
     tensorboard: bool = False,
 ) -> list[Row]:
@@ -94,7 +97,7 @@ def train(
         batches came to, and the mean recall of all classes of the validation data and
         of its shot groups.
     """
-    fabric = Fabric(accelerator="cpu", devices=1) if fabric is None else fabric
+    fabric = make_fabric("cpu") if fabric is None else fabric
     fabric.launch()
     augmentation = Augmentation() if augmentation is None else augmentation
     if optimization.batch_size % fabric.world_size:
@@ -130,7 +133,9 @@ def train(
         "precision": fabric.strategy.precision.precision,
         "backbone": model.backbone.spec(),
         "head": model.head.spec(),
-        "labels": fingerprint(data.labels),
+        "preprocessing": model.preprocessing.spec(),
+        "images": data.fingerprint(),
+        "validation": None if validation is None else validation.fingerprint(),
     }
     run = None
     if folder is not None:
@@ -167,7 +172,7 @@ def train(
     if validation is not None:
         held = _HeldOut(validation, _matched(validation, data, classes), n_workers)
     # Dropout draws from the global generators, which are left as they were found.
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         return training.run(run, held)
 
 
@@ -185,7 +190,7 @@ class _Training:
 
     def __init__(
         self,
-        fabric: Fabric,
+        fabric: "Fabric",
         model: ImageClassifier,
         optimizer: torch.optim.Optimizer,
         loader: EpochLoader,

@@ -1,5 +1,6 @@
 """Recipes: a training and its second stage as a TOML file, published ones by name."""
 
+import difflib
 import os
 import tomllib
 from collections.abc import Mapping
@@ -9,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from headtail.datasets import Preprocessing
+from headtail.files import existing_file
 from headtail.tensors import shown
 from headtail.training.augmentation import Augmentation
 from headtail.training.schedule import Optimization, Schedule
 
-__all__ = ["Recipe", "load_recipe", "recipe_names"]
+__all__ = ["Recipe", "load_recipe", "recipe_names", "recipe_text"]
 
 _PUBLISHED = files("headtail.training") / "recipes"
 
@@ -27,13 +29,16 @@ class Recipe:
     name, title, source
         What it is called, what it is, and the paper or code its numbers are from.
     protocol
-        Name and options of the data set's protocol, see `headtail.datasets.PROTOCOLS`.
+        Name and options of the data set's protocol, see `headtail.datasets.PROTOCOLS`;
+        empty for data of one's own.
     backbone
         Keyword arguments of `build_backbone`.
     head
         Keyword arguments of `new_head`: `kind`, and `scale` for a cosine head.
-    preprocessing, augmentation, optimization, schedule
+    optimization, schedule, augmentation
         As in `train`.
+    preprocessing
+        None for that of the backbone.
     training
         Further arguments of `train`: `sampling`, `loss`, `loss_options`, `parts`.
     method
@@ -43,14 +48,14 @@ class Recipe:
 
     name: str
     title: str
-    source: str
-    protocol: Mapping[str, Any]
     backbone: Mapping[str, Any]
     head: Mapping[str, Any]
-    preprocessing: Preprocessing
-    augmentation: Augmentation
     optimization: Optimization
     schedule: Schedule
+    source: str = ""
+    protocol: Mapping[str, Any] = field(default_factory=dict)
+    preprocessing: Preprocessing | None = None
+    augmentation: Augmentation = field(default_factory=Augmentation)
     training: Mapping[str, Any] = field(default_factory=dict)
     method: Mapping[str, Any] = field(default_factory=dict)
 
@@ -86,35 +91,35 @@ def load_recipe(
 ) -> Recipe:
     """Read a recipe by its name, or from a TOML file of one's own.
 
-    A file may say ``extends = "NAME"``: its tables then change those of that recipe,
-    key by key.
+    A file may say ``extends = "NAME"``, or name a file beside it: its tables then
+    change those of that recipe, key by key.
 
     Parameters
     ----------
     name
         One of `recipe_names`, or the path of a file that ends in ``.toml``.
     changes
-        Values to put in the place of those in the file, by ``"table.key"``.
+        Values to put in the place of those in the file, by ``"table.key"``, or
+        ``"method.parameters.key"``.
 
     Examples
     --------
-    >>> recipe = load_recipe("cifar100-lt/ckt", {"schedule.n_epochs": 40})
-    >>> recipe.head["kind"], recipe.training["sampling"], recipe.schedule.n_epochs
-    ('cosine', 'sqrt', 40)
+    >>> recipe = load_recipe("cifar100-lt/ckt", {"optimization.batch_size": 64})
+    >>> recipe.head["kind"], recipe.training["sampling"], recipe.optimization.batch_size
+    ('cosine', 'sqrt', 64)
     """
     tables = _tables(os.fspath(name))
     for path, value in (changes or {}).items():
-        table, _, key = path.partition(".")
-        if not key or not isinstance(tables.get(table, {}), dict):
-            raise ValueError(f"A change must be of table.key; got {path!r}.")
-        tables.setdefault(table, {})[key] = value
+        _change(tables, path, value)
     tables = {"name": os.fspath(name), **tables}
     _check_keys(f"recipe {name}", tables, [f.name for f in fields(Recipe)])
-    lacking = {"title", "source", "protocol", "backbone", "head", *_TYPES} - set(tables)
+    lacking = {"title", "backbone", "head", "optimization", "schedule"} - set(tables)
     if lacking:
         raise ValueError(f"recipe {name} must have {sorted(lacking)} too.")
     _check_keys("[training]", tables.get("training", {}), list(_TRAINING))
     for table, kind in _TYPES.items():
+        if table not in tables:
+            continue
         _check_keys(f"[{table}]", tables[table], [f.name for f in fields(kind)])
         try:
             tables[table] = kind(**tables[table])
@@ -123,25 +128,31 @@ def load_recipe(
     return Recipe(**tables)
 
 
-def _tables(name: str) -> dict[str, Any]:
-    """Return the tables of a file, over those of the recipe that it extends."""
+def recipe_text(name: str) -> str:
+    """Return the TOML of a recipe by its name, or of a file."""
     path = Path(name)
     if path.suffix == ".toml":
-        text = path.read_text(encoding="utf-8")
-    else:
-        if name not in recipe_names():
-            raise ValueError(
-                f"recipe must be a .toml file or one of {', '.join(recipe_names())}; "
-                f"got {name!r}."
-            )
-        text = (_PUBLISHED / f"{name}.toml").read_text(encoding="utf-8")
+        return existing_file(path).read_text(encoding="utf-8")
+    if name not in recipe_names():
+        near = difflib.get_close_matches(name, recipe_names(), n=5, cutoff=0.3)
+        raise ValueError(
+            f"recipe must be a .toml file or one of those that `headtail recipes` "
+            f"lists; got {name!r}. Near it: {shown(near)}."
+        )
+    return (_PUBLISHED / f"{name}.toml").read_text(encoding="utf-8")
+
+
+def _tables(name: str) -> dict[str, Any]:
+    """Return the tables of a file, over those of the recipe that it extends."""
     try:
-        own = tomllib.loads(text)
+        own = tomllib.loads(recipe_text(name))
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{name} must be a TOML file; {error}.") from error
     below = own.pop("extends", None)
     if below is None:
         return own
+    if below.endswith(".toml"):
+        below = str(Path(name).parent / below)
     return _merged(_tables(below), own)
 
 
@@ -151,6 +162,16 @@ def _merged(below: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
         merged[key] = {**merged[key], **value} if both else value
     return merged
+
+
+def _change(tables: dict[str, Any], path: str, value: Any) -> None:
+    *above, key = path.split(".")
+    inner: Any = tables
+    for part in above:
+        inner = inner.setdefault(part, {}) if isinstance(inner, dict) else None
+    if not above or not isinstance(inner, dict):
+        raise ValueError(f"A change must be of table.key; got {path!r}.")
+    inner[key] = value
 
 
 def _check_keys(where: str, table: Mapping[str, Any], known: list[str]) -> None:

@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
@@ -11,10 +12,10 @@ from typing import Any
 
 import torch
 
-from headtail.files import written_whole
+from headtail.files import MISFITS, written_whole
 from headtail.training.image_classifier import ImageClassifier
 
-__all__ = ["Row", "RunFolder", "load_run"]
+__all__ = ["Row", "RunFolder", "is_run", "load_run"]
 
 Row = dict[str, float]
 
@@ -49,13 +50,16 @@ class RunFolder:
     ) -> None:
         self.path = Path(path)
         self._settings = json.loads(json.dumps(settings))
-        self._tensorboard = tensorboard
+        # Whoever lacks the package learns it before an epoch has passed, not after.
+        self._writer = _import_writer() if tensorboard else None
         if self.path.exists():
             self._check()
 
     def begin(self) -> None:
         """Make the folder and say in it what the run is."""
         self.path.mkdir(exist_ok=True)
+        for half_written in self._half_written():
+            shutil.rmtree(half_written)
         if not (self.path / _SETTINGS).exists():
             text = json.dumps(self._settings, indent=1, sort_keys=True)
             with written_whole(self.path / _SETTINGS) as temporary:
@@ -68,12 +72,20 @@ class RunFolder:
             return None
         try:
             state = torch.load(file, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
+            return {name: state[name] for name in ("model", "optimizer", "rows")}
+        except (
+            *MISFITS,
+            EOFError,
+            IndexError,
+            OSError,
+            RuntimeError,
+            UnpicklingError,
+        ) as error:
+            # Not torch's text: it proposes to run the code in the file.
             raise ValueError(
-                f"{file} must be a whole checkpoint; reading it failed ({error}). "
-                "Remove it to begin the run again."
+                f"{file} must be a whole checkpoint of a run; reading it failed "
+                f"({type(error).__name__}). Remove it to begin the run again."
             ) from error
-        return dict(state)
 
     def write(
         self, model: ImageClassifier, optimizer: Any, rows: Sequence[Row], best: bool
@@ -93,19 +105,28 @@ class RunFolder:
             torch.save(state, temporary)
 
     def finish(self, model: ImageClassifier, rows: Sequence[Row]) -> None:
-        """Keep the network of the last epoch."""
-        model.save(self.path / _LAST, epoch=len(rows))
+        """Keep the network of the last epoch, if it is not there."""
+        if not (self.path / _LAST).exists():
+            model.save(self.path / _LAST, epoch=len(rows))
 
     def _check(self) -> None:
         file = self.path / _SETTINGS
-        if not self.path.is_dir() or (any(self.path.iterdir()) and not file.exists()):
+        if not self.path.is_dir() or (
+            not file.exists() and set(self.path.iterdir()) > self._half_written()
+        ):
             raise FileExistsError(
                 f"{self.path} must be a new or empty folder, or that of the same run; "
                 "it holds something else. Choose another."
             )
         if not file.exists():
             return
-        there = json.loads(file.read_text(encoding="utf-8"))
+        try:
+            there = dict(json.loads(file.read_text(encoding="utf-8")))
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{file} must hold the settings of a run; reading it failed ({error}). "
+                "Choose another folder."
+            ) from error
         other = [
             key
             for key in sorted({*there, *self._settings})
@@ -121,6 +142,11 @@ class RunFolder:
                 f"there {differences}. Choose another folder."
             )
 
+    def _half_written(self) -> set[Path]:
+        """Return what a run that was killed while it wrote a file left behind."""
+        names = (_SETTINGS, _STATE, _LOG, _BEST, _LAST)
+        return {path for name in names for path in self.path.glob(f".{name}.*")}
+
     def _write_log(self, rows: Sequence[Row]) -> None:
         with (
             written_whole(self.path / _LOG) as temporary,
@@ -129,21 +155,28 @@ class RunFolder:
             writer = csv.DictWriter(file, list(rows[0]))
             writer.writeheader()
             writer.writerows(rows)
-        if self._tensorboard:
-            self._add_to_tensorboard(rows)
-
-    def _add_to_tensorboard(self, rows: Sequence[Row]) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise ImportError(
-                "TensorBoard's files need the package tensorboard; install "
-                "'headtail[tensorboard]'."
-            ) from error
+        if self._writer is None:
+            return
         # What a run wrote after its last whole epoch, before it broke off, is purged.
-        with SummaryWriter(str(self.path), purge_step=len(rows)) as writer:
+        with self._writer(str(self.path), purge_step=len(rows)) as writer:
             for name, value in rows[-1].items():
                 writer.add_scalar(name, value, len(rows))
+
+
+def _import_writer() -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ImportError(
+            "TensorBoard's files need the package tensorboard; install "
+            "'headtail[tensorboard]'."
+        ) from error
+    return SummaryWriter
+
+
+def is_run(path: Path) -> bool:
+    """Tell whether a path is the folder of a run."""
+    return path.is_dir() and (path / _SETTINGS).is_file()
 
 
 def load_run(path: str | os.PathLike[str]) -> ImageClassifier:

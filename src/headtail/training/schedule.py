@@ -61,6 +61,11 @@ class Schedule:
                 'milestones must be given exactly with decay="steps"; got '
                 f"{self.milestones} with {self.decay!r}."
             )
+        if any(not 0 < milestone < self.n_epochs for milestone in self.milestones):
+            raise ValueError(
+                f"milestones must lie within the {self.n_epochs} epochs; got "
+                f"{self.milestones}. Change both, or the rate never falls."
+            )
         if not self.factor > 0:
             raise ValueError(f"factor must be positive; got {self.factor}.")
 

@@ -12,7 +12,6 @@ from headtail.workflow.fit import add_examples, fit_method
 from headtail.workflow.train import (
     TrainedRecipe,
     build_model,
-    make_fabric,
     run_recipe,
 )
 from headtail.workflow.use import evaluate_classifier, predict_features
@@ -27,7 +26,6 @@ __all__ = [
     "describe",
     "evaluate_classifier",
     "fit_method",
-    "make_fabric",
     "methods_on",
     "predict_features",
     "run_recipe",

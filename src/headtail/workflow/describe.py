@@ -12,17 +12,25 @@ from headtail.files import open_metadata
 from headtail.heads import Head, load_head
 from headtail.registry import METHODS, Method, load_classifier
 from headtail.statistics import shot_groups
+from headtail.training import ImageClassifier, is_run, load_run
 
 __all__ = ["describe"]
 
 
 def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return facts about a file: a classifier, a head or features."""
+    """Return facts about a file: a network, a classifier, a head or features.
+
+    Of a run's folder, those of its network.
+    """
     path = Path(path)
+    if is_run(path):
+        return _network(load_run(path))
     only_features = path.is_dir() or path.suffix in (".npz", ".parquet")
     metadata = None if only_features else open_metadata(path)
     if metadata is None:
         return _features(FeatureSet.load(path))
+    if "image_classifier" in metadata:
+        return _network(load_run(path))
     if "estimator" not in metadata:
         return {"holds": "head", **_head(load_head(path))}
     classifier = load_classifier(path)
@@ -52,6 +60,20 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         facts["class_names"] = _listed(classifier.class_names_)
     else:
         facts["classes"] = _listed(classifier.classes_.tolist())
+    return facts
+
+
+def _network(model: ImageClassifier) -> dict[str, Any]:
+    facts = {
+        "holds": "network",
+        "backbone": model.backbone.name,
+        **_head(model.head),
+        "preprocessing": model.preprocessing.spec(),
+    }
+    if model.class_counts is not None:
+        facts["training"] = _counts(np.asarray(model.class_counts))
+    if model.class_names is not None:
+        facts["class_names"] = _listed(model.class_names)
     return facts
 
 

@@ -1,20 +1,18 @@
 """Run a recipe: train a network, extract features, fit the method that follows."""
 
 import inspect
-import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 
 from headtail.datasets import ImageSet, Splits
 from headtail.evaluation import Comparison, compare_predictions
-from headtail.features import FeatureSet, extract
+from headtail.features import FeatureSet, extract_to_folder
 from headtail.heads import Head
 from headtail.matching import matched_labels, name_classes
 from headtail.registry import get_method
@@ -24,41 +22,18 @@ from headtail.training import (
     Recipe,
     build_backbone,
     load_run,
+    make_fabric,
     new_head,
     train,
 )
 from headtail.workflow.compare import TRAINED, methods_on
 
-__all__ = ["TrainedRecipe", "build_model", "make_fabric", "run_recipe"]
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+__all__ = ["TrainedRecipe", "build_model", "run_recipe"]
 
 _METHOD_KEYS = {"name", "parameters", "base", "uses_validation"}
-
-
-def make_fabric(device: str = "auto", *, bf16: bool = False) -> Fabric:
-    """Return a Fabric for one process, or for those that ``torchrun`` started.
-
-    Parameters
-    ----------
-    device
-        ``"cpu"``, ``"cuda"``, or ``"auto"`` for what is there.
-    bf16
-        Mixed precision: bfloat16 where torch deems that safe.
-    """
-    n_processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    log = logging.getLogger("lightning_fabric")
-    level = log.level
-    # Fabric notes on stderr that bfloat16 is used: the user has asked for it.
-    log.setLevel(logging.WARNING)
-    try:
-        return Fabric(
-            accelerator=device,
-            devices=n_processes,
-            num_nodes=int(os.environ.get("WORLD_SIZE", 1)) // n_processes,
-            strategy="ddp" if int(os.environ.get("WORLD_SIZE", 1)) > 1 else "auto",
-            precision="bf16-mixed" if bf16 else "32-true",
-        )
-    finally:
-        log.setLevel(level)
 
 
 @dataclass(frozen=True)
@@ -86,14 +61,15 @@ def run_recipe(
     folder: str | os.PathLike[str],
     *,
     seed: int = 0,
-    fabric: Fabric | None = None,
+    fabric: "Fabric | None" = None,
     n_workers: int = 0,
     tensorboard: bool = False,
 ) -> TrainedRecipe | None:
     """Train the network of a recipe, and fit the method that follows on its features.
 
-    The folder gets what `train` writes, and the fitted method as ``head.safetensors``.
-    Broken off and called again, it goes on. The test images choose nothing.
+    The folder gets what `train` writes, the features of every split that is needed
+    under ``features``, and the fitted method as ``head.safetensors``. Broken off and
+    called again, it goes on. The test images choose nothing.
 
     Parameters
     ----------
@@ -111,7 +87,7 @@ def run_recipe(
     result
         None in all processes but the first.
     """
-    fabric = Fabric(accelerator="cpu", devices=1) if fabric is None else fabric
+    fabric = make_fabric("cpu") if fabric is None else fabric
     fabric.launch()
     if recipe.method:
         check_method(recipe.method)
@@ -165,15 +141,19 @@ def _second_stage(
     if not recipe.method and splits.test is None:
         return TrainedRecipe(model, None, None)
 
-    def features_of(images: ImageSet) -> FeatureSet:
-        return extract(
-            model.backbone.to(device),
-            images,
-            preprocessing=model.preprocessing,
-            n_workers=n_workers,
-        )
+    def features_of(split: str, images: ImageSet) -> FeatureSet:
+        (folder / "features").mkdir(exist_ok=True)
+        if not (folder / "features" / split).exists():
+            extract_to_folder(
+                model.backbone.to(device),
+                images,
+                folder / "features" / split,
+                preprocessing=model.preprocessing,
+                n_workers=n_workers,
+            )
+        return FeatureSet.load(folder / "features" / split)
 
-    data = features_of(splits.train)
+    data = features_of("train", splits.train)
     trained = methods_on(model.head, [])[TRAINED]
     fitted = {TRAINED: trained.fit(data.features, data.targets)}
     classifier = None
@@ -181,7 +161,7 @@ def _second_stage(
         classifier = _build_method(recipe.method, model.head, seed)
         extra = {}
         if recipe.method.get("uses_validation") and splits.validation is not None:
-            held = features_of(splits.validation)
+            held = features_of("val", splits.validation)
             extra = {"validation": (held.features, held.targets)}
         classifier.fit(data.features, data.targets, **extra)
         name_classes(classifier, data)
@@ -189,7 +169,7 @@ def _second_stage(
         fitted[str(recipe.method["name"])] = classifier
     if splits.test is None:
         return TrainedRecipe(model, classifier, None)
-    test = features_of(splits.test)
+    test = features_of("test", splits.test)
     comparison = compare_predictions(
         {name: one.predict_proba(test.features) for name, one in fitted.items()},
         matched_labels(test, trained.classes_),
@@ -218,6 +198,7 @@ def check_method(table: Mapping[str, Any]) -> None:
             f"Method {table['name']!r} has no parameter {wrong}; it has "
             f"{sorted(known)}."
         )
+    estimator.set_params(**table.get("parameters", {}))._validate_params()
     validates = "validation" in inspect.signature(estimator.fit).parameters
     if table.get("uses_validation") and not validates:
         raise ValueError(

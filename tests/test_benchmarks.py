@@ -5,13 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import learned_transfer
+from benchmarks import image_tables, learned_transfer
 from benchmarks.method_tables import pages, table
 from headtail.registry import METHODS
+from headtail.workflow import TRAINED
 
 ROOT = Path(__file__).parents[1]
 RESULTS = json.loads(
     (ROOT / "benchmarks" / "results" / "method_tables.json").read_text("utf-8")
+)
+IMAGES = json.loads(
+    (ROOT / "benchmarks" / "results" / "image_tables.json").read_text("utf-8")
 )
 PAGE = (ROOT / "docs" / "benchmarks.md").read_text("utf-8")
 
@@ -45,3 +49,14 @@ def test_the_cards_of_learned_transfer_hold_the_tables_of_the_results():
     assert learned_transfer.card_table(tables) in alphanet
     chain = learned_transfer.chain_table(tables, RESULTS["tables"])
     assert chain in (cards / "metamodelnet.md").read_text("utf-8")
+
+
+def test_the_page_holds_the_tables_from_images():
+    assert image_tables.pages(IMAGES) in PAGE
+
+
+def test_all_methods_were_measured_on_the_networks_features():
+    assert set(IMAGES["methods"]) == set(image_tables.BASES)
+    for rows in IMAGES["methods"].values():
+        assert set(rows) == {TRAINED, *(row.name for row in METHODS)}
+        assert all(len(row["seeds"]) == len(image_tables.SEEDS) for row in rows.values())

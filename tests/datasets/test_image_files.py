@@ -170,6 +170,7 @@ def test_files_that_are_something_else_are_named(tmp_path):
         read_image(tmp_path / "c.jpg")
 
 
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("limit", [1000, 500])
 def test_far_too_many_pixels_are_refused(limit, kept, monkeypatch):
     """Pillow warns above its limit, and raises above twice that."""

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from headtail.datasets import ImageSet
 from headtail.files import read_tensors
 from headtail.heads import LinearHead
-from headtail.training import Optimization, loop
+from headtail.training import ImageClassifier, Optimization, trainer
 from tests.training.tiny_runs import backbone, blotches, network, trained
 
 COUNTS = [9, 7, 4, 2]
@@ -62,7 +62,7 @@ def test_the_best_epoch_on_validation_data_is_kept(tmp_path, monkeypatch):
         weights.append({name: value.clone() for name, value in state.items()})
         return np.full(n_classes, next(recalls))
 
-    monkeypatch.setattr(loop, "score", scored)
+    monkeypatch.setattr(trainer, "score", scored)
     folder = tmp_path / "run"
     _, rows = trained(blotches(COUNTS), blotches([4] * 4), folder, n_epochs=4)
     for name, epoch in (("best", 1), ("last", 3)):
@@ -161,4 +161,4 @@ def test_an_unknown_loss_or_option_is_refused():
 
 def test_a_head_of_other_width_is_refused():
     with pytest.raises(ValueError, match=r"take the 16 features .*; it takes 5"):
-        loop.ImageClassifier(backbone(), LinearHead(torch.ones(2, 5), torch.zeros(2)))
+        ImageClassifier(backbone(), LinearHead(torch.ones(2, 5), torch.zeros(2)))

@@ -29,7 +29,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from headtail.samplers import ClassSampler
-from headtail.training import Optimization, epochs, loop, make_fabric, run_folder
+from headtail.training import Optimization, make_fabric, run_folder, trainer
 from tests.training.test_processes import COUNTS, HELD, ONE, SETTINGS
 from tests.training.tiny_runs import blotches, network, trained
 
@@ -71,7 +71,7 @@ def run():
     model, broken = network(norm="batch", dropout=0.3), folder / "broken"
     return trained(data, HELD, broken, fabric=fabric, model=model, **SETTINGS)
 
-train_epoch = loop.train_epoch
+train_epoch = trainer.train_epoch
 def stopping(*arguments, before_step, **options):
     def stop(step):
         if (folder / "broken" / "state.pt").exists() and step == 1:
@@ -79,12 +79,12 @@ def stopping(*arguments, before_step, **options):
         before_step(step)
     return train_epoch(*arguments, before_step=stop, **options)
 
-loop.train_epoch = stopping
+trainer.train_epoch = stopping
 try:
     run()
 except StopError:
     facts["stopped"] = True
-loop.train_epoch = train_epoch
+trainer.train_epoch = train_epoch
 fabric.barrier()
 keep("resumed", *run())
 model = network(norm="batch", dropout=0.3)

@@ -5,6 +5,7 @@ import sys
 import pytest
 import torch
 
+from headtail.datasets import ImageSet
 from headtail.training import (
     Augmentation,
     ImageClassifier,
@@ -55,8 +56,9 @@ def test_a_run_writes_these_files_and_columns(folder):
         ("seed", {"seed": 1}),
         ("precision", {"fabric": make_fabric("cpu", bf16=True)}),
         ("head", {"model": network(kind="cosine")}),
-        ("labels", {"data": blotches([9, 7, 4, 2], seed=3)}),
-        ("labels", {"model": network(classes=[1, 0, 2, 3])}),
+        ("images", {"data": blotches([9, 7, 4, 2], seed=3)}),
+        ("images", {"data": ImageSet(DATA.images ^ 1, DATA.labels)}),
+        ("classes", {"model": network(classes=[1, 0, 2, 3])}),
         ("validation", {"validation": None}),
         ("validation", {"validation": blotches([3] * 4)}),
     ],

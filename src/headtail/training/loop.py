@@ -1,39 +1,33 @@
 """The training loop: stage 1 of every method, on one device or several."""
 
-import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from headtail.datasets import ImageSet
 from headtail.heads import CosineHead
 from headtail.labels import positions_of
 from headtail.losses import Loss, build_loss
-from headtail.progress import counter
 from headtail.samplers import ClassSampler, Sampling
-from headtail.statistics import shot_groups
-from headtail.tensors import shown
+from headtail.tensors import fingerprint, shown
 from headtail.training.augmentation import Augmentation
 from headtail.training.devices import make_fabric
-from headtail.training.epochs import mean_recall, score, train_epoch
 from headtail.training.image_classifier import ImageClassifier
 from headtail.training.loading import EpochLoader, seed_of
-from headtail.training.parts import TrainedParts, parameter_groups, set_training_mode
+from headtail.training.parts import TrainedParts, parameter_groups
 from headtail.training.run_folder import Row, RunFolder
 from headtail.training.schedule import Optimization, Schedule, build_optimizer
+from headtail.training.trainer import HeldOut, Trainer
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 __all__ = ["train"]
-
-_CHOSEN_BY = "validation_all"
 
 
 def train(
@@ -133,6 +127,7 @@ def train(
         "precision": fabric.strategy.precision.precision,
         "backbone": model.backbone.spec(),
         "head": model.head.spec(),
+        "classes": fingerprint(classes),
         "preprocessing": model.preprocessing.spec(),
         "images": data.fingerprint(),
         "validation": None if validation is None else validation.fingerprint(),
@@ -156,7 +151,7 @@ def train(
         augmentation,
         n_workers,
     )
-    training = _Training(
+    trainer = Trainer(
         fabric,
         model,
         build_optimizer(groups, optimization),
@@ -170,137 +165,10 @@ def train(
     )
     held = None
     if validation is not None:
-        held = _HeldOut(validation, _matched(validation, data, classes), n_workers)
+        held = HeldOut(validation, _matched(validation, data, classes), n_workers)
     # Dropout draws from the global generators, which are left as they were found.
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        return training.run(run, held)
-
-
-@dataclass(frozen=True)
-class _HeldOut:
-    """Validation images and their class positions."""
-
-    data: ImageSet
-    positions: npt.NDArray[np.int64]
-    n_workers: int
-
-
-class _Training:
-    """A training that is set up, epoch by epoch."""
-
-    def __init__(
-        self,
-        fabric: "Fabric",
-        model: ImageClassifier,
-        optimizer: torch.optim.Optimizer,
-        loader: EpochLoader,
-        positions: Tensor,
-        *,
-        criterion: Loss,
-        schedule: Schedule,
-        parts: TrainedParts,
-        clip_norm: float | None,
-        seed: int,
-    ) -> None:
-        # Convolutions are faster on pixels whose channels lie side by side.
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.fabric, self.model, self.loader = fabric, model, loader
-        self.network, self.optimizer = fabric.setup(model, optimizer)
-        self.criterion = criterion.to(fabric.device)
-        self.positions, self.schedule, self.parts = positions, schedule, parts
-        self.clip_norm, self.seed = clip_norm, seed
-        self.rates = [group["lr"] for group in self.optimizer.param_groups]
-
-    def run(self, folder: RunFolder | None, held: _HeldOut | None) -> list[Row]:
-        """Train the epochs that are left; return a record of all of them."""
-        rows = [] if folder is None else self._resume(folder)
-        best = max((row[_CHOSEN_BY] for row in rows if _CHOSEN_BY in row), default=-1.0)
-        for epoch in range(len(rows), self.schedule.n_epochs):
-            row = {"epoch": epoch + 1, **self._epoch(epoch)}
-            if held is not None:
-                row |= self._validate(held)
-            rows.append(row)
-            better = row.get(_CHOSEN_BY, -1.0) > best
-            best = max(best, row.get(_CHOSEN_BY, -1.0))
-            if folder is not None and self.fabric.is_global_zero:
-                folder.write(self.model, self.optimizer, rows, better)
-        if folder is not None and self.fabric.is_global_zero:
-            folder.finish(self.model, rows)
-        # No process may read what the first has not written.
-        self.fabric.barrier()
-        return rows
-
-    def _resume(self, folder: RunFolder) -> list[Row]:
-        if self.fabric.is_global_zero:
-            folder.begin()
-        self.fabric.barrier()
-        state = folder.read_state()
-        if state is None:
-            return []
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        return list(state["rows"])
-
-    def _epoch(self, epoch: int) -> Row:
-        torch.manual_seed(seed_of(self.seed, epoch, self.fabric.global_rank))
-        set_training_mode(self.model.backbone, self.parts)
-        self.model.head.train()
-        n_steps = len(self.loader)
-        label = f"epoch {epoch + 1} of {self.schedule.n_epochs}"
-        with counter(n_steps, label) as advance:
-            result = train_epoch(
-                self.fabric,
-                self.network,
-                self.optimizer,
-                self.loader.epoch(epoch),
-                self.positions,
-                loss=self.criterion,
-                preprocessing=self.model.preprocessing,
-                before_step=lambda step: self._set_rates(epoch, step, n_steps),
-                after_step=lambda one, text: advance(one, f"{label}, {text}"),
-                clip_norm=self.clip_norm,
-            )
-        if not math.isfinite(result.loss):
-            raise ValueError(
-                f"The training must converge; its loss was {result.loss} in epoch "
-                f"{epoch + 1}. Lower the learning rate, or clip the gradients."
-            )
-        return {
-            "learning_rate": self.optimizer.param_groups[-1]["lr"],
-            "train_loss": result.loss,
-            "train_accuracy": result.accuracy,
-        }
-
-    def _set_rates(self, epoch: int, step: int, n_steps: int) -> None:
-        passed = epoch + step / n_steps
-        if passed < self.schedule.warmup_epochs:
-            # What a step of the warm-up climbs counts for itself: the first is not 0.
-            passed = min(passed + 1 / n_steps, self.schedule.warmup_epochs)
-        now = self.schedule.rate(passed)
-        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
-            group["lr"] = rate * now
-        self.criterion.advance((epoch + step / n_steps) / self.schedule.n_epochs)
-
-    def _validate(self, held: _HeldOut) -> Row:
-        counts = np.asarray(self.model.class_counts)
-        recall = score(
-            self.fabric,
-            self.network,
-            held.data,
-            held.positions,
-            n_classes=len(counts),
-            preprocessing=self.model.preprocessing,
-            batch_size=self.loader.batch_size,
-            n_workers=held.n_workers,
-        )
-        groups = {
-            "all": np.ones(len(counts), dtype=bool),
-            **dict(shot_groups(counts).items()),
-        }
-        return {
-            f"validation_{name}": mean_recall(recall[mask])
-            for name, mask in groups.items()
-        }
+        return trainer.run(run, held)
 
 
 def _classes_of(model: ImageClassifier, data: ImageSet) -> npt.NDArray[Any]:

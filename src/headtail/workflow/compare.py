@@ -14,7 +14,7 @@ from sklearn.base import clone
 from headtail.evaluation import Comparison, compare_predictions
 from headtail.features import FeatureSet
 from headtail.files import written_whole
-from headtail.heads import CosineHead, Head
+from headtail.heads import Head
 from headtail.labels import positions_of
 from headtail.matching import matched_labels
 from headtail.methods import shared_bases
@@ -29,6 +29,9 @@ __all__ = ["TRAINED", "check_new_folder", "compare", "methods_on", "save_compari
 
 # What a comparison calls the head that the methods build on.
 TRAINED = "trained head"
+
+# They choose on a part of the training data, which no given head may have seen.
+_HOLD_BACK = ("tau-norm", "alphanet", "alphanet-shared")
 
 
 def compare(
@@ -136,8 +139,8 @@ def methods_on(head: Head, methods: Iterable[str] | None = None) -> dict[str, An
     """Return a trained head and methods that build on it, for `compare`.
 
     The head itself comes first, as ``"trained head"``. Methods without a base are
-    trained on the features alone; so is τ-normalisation's base if the head is a cosine
-    head, since the lengths of its weights say nothing.
+    trained on the features alone. So is the base of those that choose something on
+    training examples held back, τ-normalisation and AlphaNet: the head has seen these.
 
     Parameters
     ----------
@@ -148,6 +151,7 @@ def methods_on(head: Head, methods: Iterable[str] | None = None) -> dict[str, An
 
     Examples
     --------
+    >>> from headtail.heads import CosineHead
     >>> head = CosineHead(torch.eye(2))
     >>> list(methods_on(head, ["ncm", "lws"]))
     ['trained head', 'ncm', 'lws']
@@ -157,8 +161,7 @@ def methods_on(head: Head, methods: Iterable[str] | None = None) -> dict[str, An
     names = [row.name for row in METHODS] if methods is None else methods
     for name in names:
         estimator = get_method(name).build()
-        fits = not isinstance(head, CosineHead) or name != "tau-norm"
-        if "base" in estimator.get_params(deep=False) and fits:
+        if "base" in estimator.get_params(deep=False) and name not in _HOLD_BACK:
             estimator.set_params(base=head)
         estimators[name] = estimator
     return estimators

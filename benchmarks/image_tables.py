@@ -36,7 +36,12 @@ def features_of(name: str) -> dict[str, FeatureSet]:
     """Return the features of all splits, extracted once."""
     model = network(name)
     return {
-        split: extract(model.backbone, images(split), preprocessing=model.preprocessing)
+        split: extract(
+            model.backbone,
+            images(split),
+            preprocessing=model.preprocessing,
+            bf16=True,
+        )
         for split in ("train", "val", "test")
     }
 
@@ -72,8 +77,11 @@ def inside_group(logits: np.ndarray, data: FeatureSet, members: np.ndarray) -> f
     masked = np.where(members, logits[rows], -np.inf)
     hits = masked.argmax(axis=1) == data.targets[rows]
     labels = data.targets[rows]
-    recall = np.bincount(labels, hits, 100) / np.bincount(labels, minlength=100)
-    return float(np.nanmean(recall[members]))
+    recall = (
+        np.bincount(labels, hits, 100)[members]
+        / np.bincount(labels, minlength=100)[members]
+    )
+    return float(recall.mean())
 
 
 def by_count(logits: np.ndarray, data: FeatureSet, counts: np.ndarray) -> list[float]:

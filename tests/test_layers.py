@@ -78,6 +78,7 @@ MAY_KNOW: dict[str, set[str]] = {
         "predictions",
     },
     "demo": {
+        "heads",
         "features",
         "training",
         "registry",

@@ -1,6 +1,6 @@
 import json
 
-from headtail.training import load_recipe, recipe_names
+from headtail.training import load_recipe, recipe_names, recipe_text
 
 
 def test_recipes_are_listed_with_their_titles(run):
@@ -17,3 +17,13 @@ def test_recipes_are_listed_as_json(run):
     code, out, err = run("recipes", "--json")
     assert (code, err) == (0, "")
     assert json.loads(out) == {n: load_recipe(n).title for n in recipe_names()}
+
+
+def test_one_recipe_is_shown_as_its_file(run):
+    code, out, err = run("recipes", "cifar100-lt/ckt")
+    assert (code, out, err) == (0, recipe_text("cifar100-lt/ckt").rstrip() + "\n", "")
+    assert "sampling" in out
+    code, out, err = run("recipes", "nope")
+    assert (code, out) == (2, "")
+    assert "got 'nope'" in err
+    assert err.count("\n") == 1

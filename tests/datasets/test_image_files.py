@@ -159,6 +159,17 @@ def test_truncated_files_are_named(suffix, part, tmp_path):
         read_image(path)
 
 
+def test_a_file_with_a_wrong_length_inside_is_named(tmp_path):
+    path = tmp_path / "a.png"
+    Image.fromarray(NOISE).save(path)
+    content = bytearray(path.read_bytes())
+    # Pillow raises SyntaxError where the next part of the file should begin.
+    content[content.index(b"IDAT") - 1] = 0
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.png must be a whole .*broken PNG file"):
+        read_image(path)
+
+
 def test_files_that_are_something_else_are_named(tmp_path):
     (tmp_path / "a.jpg").write_text("<html>404</html>")
     with pytest.raises(ValueError, match=r"a\.jpg must .* \(cannot identify image"):

@@ -82,6 +82,20 @@ def test_a_subset_of_files_keeps_their_paths():
     assert data.subset([3, 0]).subset([1, 0]).images.paths == ["a", "d"]
 
 
+def test_the_fingerprint_tells_pixels_paths_and_labels():
+    data = [
+        ImageSet(PIXELS, LABELS),
+        ImageSet(PIXELS[::-1], LABELS),
+        ImageSet(PIXELS, [0] * 5),
+        ImageSet(ImageFiles(list("abcde")), LABELS),
+        ImageSet(ImageFiles(list("abced")), LABELS),
+    ]
+    assert len({one.fingerprint() for one in data}) == len(data)
+    same = ImageSet(PIXELS.copy(), np.array(LABELS, np.int8), ["a", "b", "c"])
+    assert same.fingerprint() == data[0].fingerprint()
+    assert ImageSet(list(PIXELS), LABELS).fingerprint()
+
+
 def test_eight_thousand_names_are_checked_in_no_time():
     names = [f"class {number}" for number in range(8142)]
     begin = time.monotonic()

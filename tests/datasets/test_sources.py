@@ -70,6 +70,15 @@ def test_an_empty_class_folder_is_named_or_keeps_its_place(saved):
     assert data.class_counts.tolist() == [1, 0, 1]
 
 
+def test_classes_may_be_folders_in_folders(saved):
+    folder = saved({"b/bar/wine/x.png": 0, "b/bar/y.png": 1, "a/abbey/z.png": 2})
+    (folder / "a" / "empty").mkdir()
+    names = ("a/abbey", "b/bar", "b/bar/wine")
+    assert_holds(image_folder(folder, nested=True), [2, 1, 0], [0, 1, 2], names)
+    with pytest.raises(FileNotFoundError, match="must hold one folder a class"):
+        image_folder(folder / "a" / "empty", nested=True)
+
+
 def test_a_folder_without_classes_is_refused(tmp_path):
     (tmp_path / "a.png").touch()
     with pytest.raises(FileNotFoundError, match="must hold one folder a class"):

@@ -1,5 +1,4 @@
 import gzip
-import importlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,17 +7,12 @@ import pytest
 from PIL import Image
 
 from headtail.datasets import (
-    cifar_lt,
-    cifar_lt_splits,
     get_protocol,
     glyphs,
     load_splits,
     protocols,
 )
 from headtail.datasets import splits as room
-
-# As an attribute of its package, the module's name is the function's.
-cifar_room = importlib.import_module("headtail.datasets.cifar")
 
 PUBLISHED = Path(__file__).parents[3] / "shared" / "data" / "protocols"
 
@@ -71,12 +65,12 @@ def test_paths_of_lists_begin_at_the_folder(packed, tmp_path):
 
 def test_classes_of_other_splits_are_matched_by_name(tmp_path):
     write_arrays(tmp_path / "train.npz", [0, 1, 2], 0, ["cat", "ant", "bee"])
-    write_arrays(tmp_path / "val.npz", [0, 1, 1], 10, ["bee", "cat"])
+    write_arrays(tmp_path / "val.npz", [1, 0, 1], 10, ["bee", "cat"])
     for number, name in enumerate(["ant", "bee", "cat"]):
         write(tmp_path / "test" / name / "a.png", 20 + number)
     splits = load_splits(tmp_path)
     for data, expected, first in (
-        (splits.validation, ["bee", "cat", "cat"], 10),
+        (splits.validation, ["cat", "bee", "cat"], 10),
         (splits.test, ["ant", "bee", "cat"], 20),
     ):
         assert data.class_names == splits.train.class_names == ("cat", "ant", "bee")
@@ -166,6 +160,40 @@ def test_published_lists_go_before_folders_of_all_images(published):
     assert numbers(load_splits(published).train) == [99, 2, 0, 1]
 
 
+def test_without_a_test_list_that_of_validation_is_reported_on(published, monkeypatch):
+    """As for iNaturalist 2018: then nothing can be chosen on it."""
+    row = replace(TINY, lists={"train": "Tiny_train.txt", "val": "Tiny_val.txt"})
+    for module in (protocols, room):
+        monkeypatch.setattr(module, "PROTOCOLS", (row,))
+    splits = load_splits(published, {"name": "tiny-lt"})
+    assert (numbers(splits.train), numbers(splits.test)) == ([0, 1, 2], [3, 4])
+    assert splits.validation is None
+
+
+def test_sun_397_is_split_by_the_seed_with_folders_in_folders(tmp_path):
+    written = 0
+    for name, n in (("a/abbey", 102), ("b/bar", 104), ("b/bar/wine", 100)):
+        for _ in range(n):
+            write(tmp_path / name / f"{written:03d}.png", written % 256)
+            written += 1
+    splits = load_splits(tmp_path, {"name": "sun-397-lt"}, seed=2)
+    # Of 102: 51 halved - 49; 10 - 9; the test set has 40.
+    assert [data.class_counts.tolist() for data in splits] == [
+        [2, 3, 1],
+        [1, 1, 1],
+        [40, 40, 40],
+    ]
+    used = [path for data in splits for path in data.images.paths]
+    assert len(set(used)) == len(used) == 129
+    for data in splits:
+        assert data.class_names == ("a/abbey", "b/bar", "b/bar/wine")
+        for path, label in zip(data.images.paths, data.labels, strict=True):
+            folder = Path(path).parent.relative_to(tmp_path).as_posix()
+            assert folder == data.class_names[label]
+    other = load_splits(tmp_path, {"name": "sun-397-lt"}, seed=3)
+    assert other.test.images.paths != splits.test.images.paths
+
+
 def test_a_missing_list_is_named_with_where_to_get_it(published):
     (published / "Tiny_test.txt").unlink()
     with pytest.raises(FileNotFoundError, match=r"Tiny_test\.txt\.gz, the test list"):
@@ -191,9 +219,9 @@ def test_the_images_of_places_lt_are_missed():
     [
         ({"name": "imagenet-lt"}, FileNotFoundError, "must hold ImageNet_LT_train.txt"),
         (
-            {"name": "sun-397-lt"},
+            {"name": "places-205-lt"},
             FileNotFoundError,
-            "hold train, val and test for SUN-397-LT, .* at sun_split, of SUN-397 at",
+            "hold train, val and test for Places-205-LT, .* at its authors, who",
         ),
         (
             {"name": "cifar10-lt", "imbalance_ratio": 100},
@@ -206,86 +234,10 @@ def test_the_images_of_places_lt_are_missed():
             r"imbalance_ratio of cifar10-lt; got \{'name': .*'ratio': 100\}",
         ),
         ({"name": "lynx-lt"}, ValueError, "Unknown protocol 'lynx-lt'. Known prot"),
-        ({}, ValueError, "Unknown protocol"),
+        ({"title": "x"}, ValueError, "Unknown protocol 'None'"),
+        ({}, FileNotFoundError, "must hold train "),
     ],
 )
 def test_what_a_protocol_lacks_is_named(protocol, error, message, tmp_path):
     with pytest.raises(error, match=message):
         load_splits(tmp_path, protocol)
-
-
-EACH = {"train": 60, "test": 2}
-
-
-@pytest.fixture(scope="module")
-def small_cifar(tmp_path_factory):
-    """Return a folder with 60 images of each of ten classes, all different."""
-    folder = tmp_path_factory.mktemp("cifar")
-    source = cifar_room._SOURCES["cifar10"]
-    rng = np.random.default_rng(0)
-    for split, names in source.files.items():
-        labels = rng.permutation(np.repeat(np.arange(10, dtype=np.uint8), EACH[split]))
-        pixels = rng.integers(0, 256, (len(labels), 3072), dtype=np.uint8)
-        records = np.concatenate([labels[:, None], pixels], axis=1)
-        for name, part in zip(names, np.array_split(records, len(names)), strict=True):
-            (folder / name).write_bytes(part.tobytes())
-    (folder / source.names).write_text("\n".join("abcdefghij"))
-    return folder
-
-
-@pytest.fixture
-def tailed(small_cifar, monkeypatch):
-    """Return a maker of the splits of the small CIFAR-10-LT."""
-    source = cifar_room._SOURCES["cifar10"]
-    sizes = {split: 10 * each for split, each in EACH.items()}
-    monkeypatch.setitem(cifar_room._SOURCES, "cifar10", replace(source, sizes=sizes))
-
-    def make(ratio=20, seed=0, **options):
-        return cifar_lt_splits("cifar10", small_cifar, ratio, seed, **options)
-
-    return make
-
-
-def keys(data):
-    return {image.tobytes() for image in data.images}
-
-
-def test_the_splits_of_cifar_lt_share_no_image(tailed):
-    train, held, test = tailed()
-    sets = [keys(data) for data in (train, held, test)]
-    assert [len(one) for one in sets] == [len(train), len(held), len(test)]
-    assert len(set.union(*sets)) == len(train) + len(held) + len(test)
-    assert {data.class_names for data in (train, held, test)} == {tuple("abcdefghij")}
-    assert test.class_counts.tolist() == [2] * 10
-
-
-def test_validation_images_are_those_that_the_tail_leaves_out(tailed, small_cifar):
-    train, held, _ = tailed()
-    # 60 · 20^(-i / 9), rounded down; class 0 keeps everything.
-    counts = [60, 43, 30, 22, 15, 11, 8, 5, 4, 3]
-    assert train.class_counts.tolist() == counts
-    assert held.class_counts.tolist() == [0] + [10] * 9
-    _, few, _ = tailed(n_validation=20)
-    assert few.class_counts.tolist() == [0, 17, *[20] * 8]
-    assert len(tailed(n_validation=0)[1]) == 0
-    assert len(tailed(ratio=1)[1]) == 0
-    _, everything, _ = tailed(n_validation=99)
-    whole = keys(cifar_room.cifar("cifar10", small_cifar, split="train"))
-    assert keys(train) | keys(everything) == whole
-
-
-def test_the_seed_draws_the_tail_and_the_validation_images(tailed, small_cifar):
-    train, held, test = tailed(seed=3)
-    np.testing.assert_array_equal(tailed(seed=3)[1].images, held.images)
-    assert keys(tailed(seed=4)[0]) != keys(train)
-    assert keys(tailed(seed=4)[2]) == keys(test)
-    alone = cifar_lt("cifar10", small_cifar, 20, 3)
-    np.testing.assert_array_equal(alone.images, train.images)
-
-
-def test_splits_of_a_protocol_are_those_of_cifar_lt(tailed, small_cifar):
-    protocol = {"name": "cifar10-lt", "imbalance_ratio": 20}
-    splits = load_splits(small_cifar, protocol, seed=7)
-    for data, expected in zip(splits, tailed(seed=7), strict=True):
-        np.testing.assert_array_equal(data.images, expected.images)
-        assert data.labels.tolist() == expected.labels.tolist()

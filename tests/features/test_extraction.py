@@ -84,11 +84,20 @@ def test_a_mirrored_image_has_the_same_features_in_two_views(backbone, data):
     assert_near(first.features, second.features)
 
 
-def test_bfloat16_is_near_and_gives_float32(backbone, data):
+def test_bfloat16_is_near_and_gives_float32(backbone, data, tmp_path):
+    # Unlike the layers before it, a linear one gives bfloat16.
+    backbone.append(nn.utils.skip_init(nn.Linear, 24, 5))
+    with torch.no_grad():
+        backbone[-1].weight.copy_(torch.eye(5, 24))
+        backbone[-1].bias.zero_()
     exact = extract(backbone, data, preprocessing=PART).features
     near = extract(backbone, data, preprocessing=PART, bf16=True).features
     assert near.dtype == np.float32
     assert 0 < np.abs(near - exact).max() < 0.05
+    extract_to_folder(backbone, data, tmp_path / "f", preprocessing=PART, bf16=True)
+    loaded = FeatureSet.load(tmp_path / "f").features
+    assert loaded.dtype == np.float32
+    np.testing.assert_array_equal(loaded, near)
 
 
 @pytest.mark.parametrize("shard_rows", [4, 11, 99])

@@ -13,7 +13,7 @@ from headtail.datasets import (
     Preprocessing,
     images_from_hugging_face,
 )
-from headtail.features import FeatureSet, extract, extract_to_folder
+from headtail.features import FeatureSet, extract, extract_to_folder, source_of
 from headtail.features import extraction as room
 from headtail.features import files as feature_files
 
@@ -73,6 +73,7 @@ def test_if_only_the_name_is_left_nothing_is_read_again(backbone, data, tmp_path
     done = extract_to_folder(backbone, data, tmp_path / "f", **options)
     assert (done.n_images, math.isnan(done.images_per_s)) == (11, True)
     assert contents(tmp_path / "f") == before
+    assert source_of(tmp_path / "f") == data.fingerprint()
 
 
 def test_a_full_disk_leaves_what_is_whole_and_the_call_goes_on(
@@ -141,8 +142,8 @@ def test_other_files_with_the_same_labels_are_another_extraction(
 ):
     files = ImageSet(ImageFiles(paths), [0] * 11)
     broken = files.subset([0, 1]), files.subset(rows)
-    assert room._identity(broken[0]) != room._identity(broken[1])
-    assert room._identity(files.subset(rows)) == room._identity(broken[1])
+    assert broken[0].fingerprint() != broken[1].fingerprint()
+    assert files.subset(rows).fingerprint() == broken[1].fingerprint()
     hub = pytest.importorskip("datasets")
     features = hub.Features({"image": hub.Image(), "label": hub.Value("int64")})
     tables = [
@@ -151,7 +152,7 @@ def test_other_files_with_the_same_labels_are_another_extraction(
         )
         for some in ([0, 1], rows)
     ]
-    first, second = (room._identity(images_from_hugging_face(t)) for t in tables)
+    first, second = (images_from_hugging_face(t).fingerprint() for t in tables)
     assert first != second
 
 

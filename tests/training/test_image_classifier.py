@@ -53,8 +53,9 @@ def test_the_same_network_is_saved_as_the_same_bytes(file, tmp_path):
     assert (tmp_path / "again.safetensors").read_bytes() == file.read_bytes()
 
 
-def test_the_head_computes_in_float32_whatever_the_backbone_does():
-    model = classifier("cosine")
+@pytest.mark.parametrize("kind", ["linear", "cosine"])
+def test_the_head_computes_in_float32_whatever_the_backbone_does(kind):
+    model = classifier(kind)
     with torch.autocast("cpu", torch.bfloat16):
         features = model.backbone(IMAGES)
         logits = model(IMAGES)

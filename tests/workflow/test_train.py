@@ -8,13 +8,7 @@ from headtail import load_classifier
 from headtail.datasets import ImageSet, Preprocessing, Splits, glyphs
 from headtail.features import extract
 from headtail.methods.decoupled import LogitAdjustedClassifier
-from headtail.training import (
-    Augmentation,
-    Optimization,
-    Recipe,
-    Schedule,
-    load_run,
-)
+from headtail.training import Augmentation, Optimization, Recipe, Schedule, load_run
 from headtail.workflow import build_model, run_recipe
 
 RECIPE = Recipe(
@@ -66,7 +60,7 @@ def logits_by_hand(model, data):
 
 
 def bytes_of(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_the_folder_holds_the_run_and_the_fitted_method(trained):
@@ -74,8 +68,9 @@ def test_the_folder_holds_the_run_and_the_fitted_method(trained):
     names = {"best", "last", "head"}
     assert {path.name for path in folder.iterdir()} == {
         *(f"{name}.safetensors" for name in names),
-        *("log.csv", "settings.json", "state.pt"),
+        *("log.csv", "settings.json", "state.pt", "features"),
     }
+    assert {path.name for path in (folder / "features").iterdir()} == {"train", "test"}
     loaded = load_classifier(folder / "head.safetensors")
     assert loaded.donors_ == (0,)
     assert loaded.class_names_ == ("latin d", "greek mu", "cyrillic ya")
@@ -127,12 +122,11 @@ def test_the_comparison_is_of_the_trained_head_and_the_method(splits, trained):
 def test_called_again_nothing_is_trained_and_no_byte_changes(splits, trained):
     folder, first = trained
     before = bytes_of(folder)
-    times = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    times = {path: path.stat().st_mtime_ns for path in before}
     second = run_recipe(RECIPE, splits, folder, seed=3)
     assert bytes_of(folder) == before
-    for path in folder.iterdir():
-        if path.name in ("best.safetensors", "log.csv", "state.pt"):
-            assert path.stat().st_mtime_ns == times[path.name]
+    for path, time in times.items():
+        assert path.name == "head.safetensors" or path.stat().st_mtime_ns == time
     assert second.comparison.as_json() == first.comparison.as_json()
 
 
@@ -142,6 +136,19 @@ def test_another_run_is_refused(splits, trained):
     with pytest.raises(FileExistsError, match="seed is 3, now 4"):
         run_recipe(RECIPE, splits, folder, seed=4)
     assert bytes_of(folder) == before
+
+
+def test_features_of_other_images_are_refused(splits, trained):
+    swapped = ImageSet(
+        splits.test.images[::-1], splits.test.labels, splits.test.class_names
+    )
+    before = bytes_of(trained[0])
+    expected = "features/test must hold the features of the same images; it holds oth"
+    with pytest.raises(FileExistsError, match=expected):
+        again({"name": "ncm"}, splits._replace(test=swapped), trained)
+    kept = bytes_of(trained[0])
+    for path in kept:
+        assert path.name == "head.safetensors" or kept[path] == before[path]
 
 
 def test_a_base_of_the_recipe_stands_under_the_method(splits, trained):

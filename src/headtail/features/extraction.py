@@ -22,7 +22,7 @@ from headtail.files import written_whole
 from headtail.progress import counter
 from headtail.tensors import fingerprint, shown
 
-__all__ = ["Extraction", "extract", "extract_to_folder", "views_of"]
+__all__ = ["Extraction", "extract", "extract_to_folder", "source_of", "views_of"]
 
 _SPEC = "extraction.json"
 _SHARD_ROWS = 8192
@@ -181,6 +181,11 @@ def extract_to_folder(
     partial.replace(folder)
     speed = done / seconds if done else float("nan")
     return Extraction(folder, n_images, len(data) - n_images, speed)
+
+
+def source_of(folder: str | os.PathLike[str]) -> str:
+    """Return the `ImageSet.fingerprint` of the images that were extracted."""
+    return str(json.loads((Path(folder) / _SPEC).read_text())["images"])
 
 
 def views_of(images: Tensor, views: int) -> Iterator[Tensor]:

@@ -1,6 +1,7 @@
 """A training that is set up, epoch by epoch: steps, scores, checkpoints."""
 
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -81,6 +82,7 @@ class Trainer:
             folder.finish(self.model, rows)
         # No process may read what the first has not written.
         self.fabric.barrier()
+        self.model.eval()
         return rows
 
     def _resume(self, folder: RunFolder) -> list[Row]:
@@ -100,7 +102,9 @@ class Trainer:
         self.model.head.train()
         n_steps = len(self.loader)
         label = f"epoch {epoch + 1} of {self.schedule.n_epochs}{self._scores}"
-        with counter(n_steps, label) as advance:
+        # One bar, whatever the number of processes.
+        alone = self.fabric.is_global_zero
+        with counter(n_steps, label) if alone else nullcontext(_silent) as advance:
             result = train_epoch(
                 self.fabric,
                 self.network,
@@ -113,10 +117,13 @@ class Trainer:
                 after_step=lambda one, text: advance(one, f"{label}, {text}"),
                 clip_norm=self.clip_norm,
             )
-        if not math.isfinite(result.loss):
+        # The last step may have gone too far after its loss was taken.
+        whole = all(bool(p.isfinite().all()) for p in self.model.parameters())
+        if not (math.isfinite(result.loss) and whole):
             raise ValueError(
                 f"The training must converge; its loss was {result.loss} in epoch "
-                f"{epoch + 1}. Lower the learning rate, or clip the gradients."
+                f"{epoch + 1}, or its weights are no longer finite. Lower the learning "
+                "rate, or clip the gradients."
             )
         return {
             "learning_rate": self.optimizer.param_groups[-1]["lr"],
@@ -154,3 +161,7 @@ class Trainer:
         shown = [f"{k} {100 * v:.1f}" for k, v in means.items() if not math.isnan(v)]
         self._scores = f" ({', '.join(shown)} %)"
         return {f"validation_{name}": value for name, value in means.items()}
+
+
+def _silent(more: int, label: str) -> None:
+    """Show nothing."""

@@ -12,7 +12,7 @@ import torch
 
 from headtail.datasets import ImageSet, Splits
 from headtail.evaluation import Comparison, compare_predictions
-from headtail.features import FeatureSet, extract_to_folder
+from headtail.features import FeatureSet, extract_to_folder, source_of
 from headtail.heads import Head
 from headtail.matching import matched_labels, name_classes
 from headtail.registry import get_method
@@ -142,16 +142,22 @@ def _second_stage(
         return TrainedRecipe(model, None, None)
 
     def features_of(split: str, images: ImageSet) -> FeatureSet:
-        (folder / "features").mkdir(exist_ok=True)
-        if not (folder / "features" / split).exists():
+        path = folder / "features" / split
+        path.parent.mkdir(exist_ok=True)
+        if not path.exists():
             extract_to_folder(
                 model.backbone.to(device),
                 images,
-                folder / "features" / split,
+                path,
                 preprocessing=model.preprocessing,
                 n_workers=n_workers,
             )
-        return FeatureSet.load(folder / "features" / split)
+        elif source_of(path) != images.fingerprint():
+            raise FileExistsError(
+                f"{path} must hold the features of the same images; it holds others. "
+                "Remove it, or choose another folder for the run."
+            )
+        return FeatureSet.load(path)
 
     data = features_of("train", splits.train)
     trained = methods_on(model.head, [])[TRAINED]

@@ -17,6 +17,7 @@ __all__ = [
     "FORMAT",
     "MISFITS",
     "existing_file",
+    "naming_failure",
     "open_error",
     "open_metadata",
     "read_tensors",
@@ -36,6 +37,18 @@ MISFITS = (
     RecursionError,
 )
 _KEY = "headtail"
+
+
+@contextmanager
+def naming_failure(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn what the writers of tensors raise, on a full disk say, into an `OSError`."""
+    try:
+        yield
+    except (RuntimeError, SafetensorError) as error:
+        raise OSError(
+            f"{path} must be written whole; writing it failed ({error}). Free space "
+            "and call again."
+        ) from error
 
 
 @contextmanager
@@ -90,7 +103,7 @@ def write_tensors(
         for name, tensor in tensors.items()
     }
     text = json.dumps({"format": FORMAT, **metadata}, sort_keys=True, allow_nan=False)
-    with written_whole(path) as temporary:
+    with written_whole(path) as temporary, naming_failure(path):
         # One key: the format keeps several in no fixed order, and bytes would differ.
         save_file(ready, temporary, metadata={_KEY: text})
 

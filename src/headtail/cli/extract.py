@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 
 from headtail.cli.output import JsonOption, note, result
 from headtail.datasets import load_images
 from headtail.features import extract_to_folder
-from headtail.training import build_backbone, load_run
+from headtail.training import build_backbone, checked_device, load_run
 
 __all__ = ["extract"]
 
@@ -30,11 +31,11 @@ def extract(
     views: Annotated[int, typer.Option(help="1, 2 (mirrored) or 10; averaged.")] = 1,
     batch_size: Annotated[int, typer.Option(help="Images at a time.")] = 256,
     bf16: Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16.")] = False,
-    workers: Annotated[int, typer.Option(help="Processes that read images.")] = 0,
+    workers: Annotated[int, typer.Option(help="Processes that read images.")] = 1,
     skip_damaged: Annotated[
         bool, typer.Option("--skip-damaged", help="Leave out files that are no image.")
     ] = False,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Extract features of images with a frozen backbone.
@@ -58,8 +59,11 @@ def extract(
         preprocessing = backbone.preprocessing
         if weights is None:
             note(f"{source} has random weights: give --weights for trained ones.")
+    backbone = backbone.to(checked_device(device))
+    # Convolutions are faster on pixels whose channels lie side by side.
+    backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     done = extract_to_folder(
-        backbone.to(device),
+        backbone,
         load_images(data, root),
         output,
         preprocessing=preprocessing,

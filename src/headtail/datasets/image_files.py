@@ -74,6 +74,9 @@ def naming_damage(what: object) -> Iterator[None]:
         Image.DecompressionBombError,
         Image.DecompressionBombWarning,
     ) as error:
+        # Pillow's own errors have no number: one that has is of the file system.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise ValueError(
             f"{what} must be a whole image; reading it failed ({error}). Replace it, "
             "or skip what cannot be read."

@@ -1,5 +1,6 @@
 """Images with their labels and class names: what training and extraction start from."""
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -81,12 +82,21 @@ class ImageSet:
         return np.bincount(self.labels, minlength=self.n_classes)
 
     def fingerprint(self) -> str:
-        """Return a short hash of the labels, and of the pixels or the files' paths."""
+        """Return a short hash of the labels, and of the pixels or the files' paths.
+
+        Paths count from the folder that all lie in: it may be moved. Of other sequences
+        the first and the last image stand for all.
+        """
         images: Any = self.images
-        if not isinstance(images, np.ndarray):
-            paths = getattr(images, "paths", [])
-            images = np.frombuffer("\n".join(paths).encode(), dtype=np.uint8)
-        return fingerprint(images, self.labels)
+        if isinstance(images, np.ndarray):
+            return fingerprint(images, self.labels)
+        if not hasattr(images, "paths"):
+            ends = [images[i] for i in (0, len(self) - 1)] if len(self) else []
+            return fingerprint(*ends, self.labels)
+        paths = [os.path.abspath(path) for path in images.paths]  # noqa: PTH100
+        root = len(os.path.commonpath(paths)) if paths else 0
+        names = "\n".join(path[root:] for path in paths)
+        return fingerprint(np.frombuffer(names.encode(), dtype=np.uint8), self.labels)
 
     def subset(self, rows: npt.ArrayLike) -> "ImageSet":
         """Return the images with these indices, or where this mask is true."""

@@ -95,6 +95,8 @@ def read_ahead(
         batch_size=None,
         num_workers=n_workers,
         pin_memory=torch.cuda.is_available(),
+        # The global one stays as it is.
+        generator=torch.Generator(),
     )
     for batch in loader:
         if isinstance(batch, Exception):

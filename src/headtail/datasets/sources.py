@@ -30,7 +30,10 @@ __all__ = [
 
 
 def load_images(
-    path: str | os.PathLike[str], root: str | os.PathLike[str] | None = None
+    path: str | os.PathLike[str],
+    root: str | os.PathLike[str] | None = None,
+    *,
+    allow_empty: bool = False,
 ) -> ImageSet:
     """Read images by what `path` is: a folder, an ``.npz`` file, or a list.
 
@@ -41,10 +44,12 @@ def load_images(
         (`image_arrays`), or a list file ``.txt`` or ``.txt.gz`` (`image_list`).
     root
         For a list: the folder that its paths begin at; None for that of the list.
+    allow_empty
+        See `image_folder`.
     """
     path = Path(path)
     if path.is_dir():
-        return image_folder(path)
+        return image_folder(path, allow_empty=allow_empty)
     path = existing_file(path)
     if path.suffix == ".npz":
         return image_arrays(path)

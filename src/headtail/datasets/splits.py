@@ -69,7 +69,7 @@ def load_splits(
     found = {name: _find(folder, name) for name in ("train", "val", "test")}
     if found["train"] is not None:
         validation, test = (
-            None if file is None else load_images(file, folder)
+            None if file is None else load_images(file, folder, allow_empty=True)
             for file in (found["val"], found["test"])
         )
         return _matched(load_images(found["train"], folder), validation, test)

@@ -208,9 +208,12 @@ def views_of(images: Tensor, views: int) -> Iterator[Tensor]:
     if views == 10:
         shifts += [(y, x) for y in (-down, down) for x in (-right, right)]
     for y, x in shifts:
-        rows = (torch.arange(height) + y).clamp(0, height - 1)
-        columns = (torch.arange(width) + x).clamp(0, width - 1)
-        shifted = images[:, rows][:, :, columns]
+        shifted = images
+        if (y, x) != (0, 0):
+            rows = torch.arange(height, device=images.device) + y
+            columns = torch.arange(width, device=images.device) + x
+            shifted = images[:, rows.clamp(0, height - 1)]
+            shifted = shifted[:, :, columns.clamp(0, width - 1)]
         yield shifted
         if views > 1:
             yield shifted.flip(2)

@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 
 from headtail.features.columns import NAMES_KEY, Columns
 from headtail.features.parquet import read_parquet, write_parquet
-from headtail.files import existing_file, open_error, written_whole
+from headtail.files import existing_file, naming_failure, open_error, written_whole
 from headtail.labels import same_kind
 from headtail.tensors import row_blocks
 
@@ -196,7 +196,8 @@ def _write_safetensors(path: Path, columns: Columns) -> None:
     metadata = None
     if columns.class_names is not None:
         metadata = {NAMES_KEY: json.dumps(list(columns.class_names))}
-    save_file(arrays, path, metadata=metadata)
+    with naming_failure(path):
+        save_file(arrays, path, metadata=metadata)
 
 
 def _columns(path: Path, arrays: dict[str, Any]) -> Columns:

@@ -2,7 +2,7 @@
 
 from headtail.training.augmentation import Augmentation
 from headtail.training.backbones import Backbone, backbone_names, build_backbone
-from headtail.training.devices import make_fabric
+from headtail.training.devices import checked_device, make_fabric
 from headtail.training.fine_tuning import split_features
 from headtail.training.image_classifier import ImageClassifier, new_head
 from headtail.training.loop import train
@@ -23,6 +23,7 @@ __all__ = [
     "TrainedParts",
     "backbone_names",
     "build_backbone",
+    "checked_device",
     "is_run",
     "load_recipe",
     "load_run",

@@ -78,15 +78,8 @@ class Augmentation:
             steps.append(v2.RandomResizedCrop(preprocessing.size, interpolation=mode))
         if self.color_jitter:
             steps.append(v2.ColorJitter(*[self.color_jitter] * 3))
-        change = v2.Compose(steps)
-
-        def changed(image: ImageArray) -> ImageArray:
-            if self.crop != "random-resized":
-                image = preprocessing.prepare(image)
-            tensor = as_tensor(image).permute(2, 0, 1)
-            return np.asarray(change(tensor).permute(1, 2, 0).numpy())
-
-        return changed
+        before = preprocessing if self.crop != "random-resized" else None
+        return _Changed(v2.Compose(steps), before)
 
     def of_batch(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Return uint8 images [n, height, width, 3] cropped and mirrored at random."""
@@ -94,6 +87,19 @@ class Augmentation:
         if not padding and not self.flip:
             return images
         return crop_and_flip(images, padding, self.flip, generator)
+
+
+class _Changed:
+    """A change of one image, by torchvision; other processes can be given it."""
+
+    def __init__(self, change: Any, preprocessing: Preprocessing | None) -> None:
+        self.change, self.preprocessing = change, preprocessing
+
+    def __call__(self, image: ImageArray) -> ImageArray:
+        if self.preprocessing is not None:
+            image = self.preprocessing.prepare(image)
+        tensor = as_tensor(image).permute(2, 0, 1)
+        return np.asarray(self.change(tensor).permute(1, 2, 0).numpy())
 
 
 def crop_and_flip(

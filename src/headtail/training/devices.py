@@ -4,10 +4,31 @@ import logging
 import os
 from typing import TYPE_CHECKING
 
+import torch
+
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-__all__ = ["make_fabric"]
+__all__ = ["checked_device", "make_fabric"]
+
+
+def checked_device(name: str) -> str:
+    """Return ``"cpu"`` or ``"cuda"``; ``"auto"`` is what is there.
+
+    Examples
+    --------
+    >>> checked_device("cpu")
+    'cpu'
+    """
+    there = torch.cuda.is_available()
+    if name == "auto":
+        return "cuda" if there else "cpu"
+    if name not in ("cpu", "cuda") or (name == "cuda" and not there):
+        raise ValueError(
+            f"device must be 'cpu', 'auto', or 'cuda' where torch has a GPU; got "
+            f"{name!r}."
+        )
+    return name
 
 
 def make_fabric(device: str = "auto", *, bf16: bool = False) -> "Fabric":
@@ -31,7 +52,7 @@ def make_fabric(device: str = "auto", *, bf16: bool = False) -> "Fabric":
     log.setLevel(logging.WARNING)
     try:
         return Fabric(
-            accelerator=device,
+            accelerator=checked_device(device),
             devices=local,
             num_nodes=world // local,
             strategy="ddp" if world > 1 else "auto",

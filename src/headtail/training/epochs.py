@@ -42,7 +42,7 @@ def train_epoch(
     after_step: Callable[[int, str], None],
     clip_norm: float | None,
 ) -> Score:
-    """Take one step per batch; return what this process saw.
+    """Take one step per batch; return what all processes saw.
 
     Parameters
     ----------

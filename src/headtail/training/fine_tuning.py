@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,8 @@ def split_features(
     seed
         Of the new heads and of the training.
     options
-        As in `train`: `optimization`, `schedule` and the rest.
+        As in `train`: `optimization`, `schedule` and the rest. Below `folder`, if it is
+        given, each split has a run of its own, which can go on.
 
     References
     ----------
@@ -53,7 +55,11 @@ def split_features(
             kind, backbone.n_features, len(np.unique(data.labels[rows])), seed=seed
         )
         split = ImageClassifier(backbone, head, model.preprocessing)
-        train(split, data.subset(rows), seed=seed, **options)
+        own = dict(options)
+        if own.get("folder") is not None:
+            # Splits differ in their classes; each is a run of its own.
+            own["folder"] = Path(own["folder"]) / f"split-{len(labels)}"
+        train(split, data.subset(rows), seed=seed, **own)
         found = extract(backbone, data, preprocessing=model.preprocessing)
         return np.asarray(found.features)
 

@@ -38,15 +38,19 @@ class _SeededBatches(Sampler[Batch]):
         self.epoch = 0
 
     def __len__(self) -> int:
-        return -(-len(self.sampler) // self.batch_size)
+        whole, left = divmod(len(self.sampler), self.batch_size)
+        return max(whole + (left > 1), 1)
 
     def __iter__(self) -> Iterator[Batch]:
         self.sampler.set_epoch(self.epoch)
         draws = list(self.sampler)
         for step in range(len(self)):
             seed = seed_of(self.sampler.seed, self.epoch, step, self.sampler.rank)
-            rows = draws[step * self.batch_size : (step + 1) * self.batch_size]
-            yield seed, rows
+            # One example left over goes with the batch before it: batch norm may need
+            # two.
+            last = step == len(self) - 1
+            stop = None if last else (step + 1) * self.batch_size
+            yield seed, draws[step * self.batch_size : stop]
 
 
 class _Augmented(Dataset[tuple[Tensor, Tensor]]):

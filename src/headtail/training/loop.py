@@ -129,6 +129,10 @@ def train(
         "head": model.head.spec(),
         "classes": fingerprint(classes),
         "preprocessing": model.preprocessing.spec(),
+        "device": fabric.device.type,
+        "weights": fingerprint(
+            *[value.cpu().float().numpy() for value in model.state_dict().values()]
+        ),
         "images": data.fingerprint(),
         "validation": None if validation is None else validation.fingerprint(),
     }

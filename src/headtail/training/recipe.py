@@ -38,7 +38,7 @@ class Recipe:
     optimization, schedule, augmentation
         As in `train`.
     preprocessing
-        None for that of the backbone.
+        Keyword arguments of `Preprocessing`, in the place of the backbone's.
     training
         Further arguments of `train`: `sampling`, `loss`, `loss_options`, `parts`.
     method
@@ -54,14 +54,13 @@ class Recipe:
     schedule: Schedule
     source: str = ""
     protocol: Mapping[str, Any] = field(default_factory=dict)
-    preprocessing: Preprocessing | None = None
+    preprocessing: Mapping[str, Any] = field(default_factory=dict)
     augmentation: Augmentation = field(default_factory=Augmentation)
     training: Mapping[str, Any] = field(default_factory=dict)
     method: Mapping[str, Any] = field(default_factory=dict)
 
 
 _TYPES = {
-    "preprocessing": Preprocessing,
     "augmentation": Augmentation,
     "optimization": Optimization,
     "schedule": Schedule,
@@ -116,6 +115,8 @@ def load_recipe(
     lacking = {"title", "backbone", "head", "optimization", "schedule"} - set(tables)
     if lacking:
         raise ValueError(f"recipe {name} must have {sorted(lacking)} too.")
+    known = [f.name for f in fields(Preprocessing)]
+    _check_keys("[preprocessing]", tables.get("preprocessing", {}), known)
     _check_keys("[training]", tables.get("training", {}), list(_TRAINING))
     for table, kind in _TYPES.items():
         if table not in tables:

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from headtail.files import MISFITS, written_whole
+from headtail.files import MISFITS, naming_failure, written_whole
 from headtail.training.image_classifier import ImageClassifier
 
 __all__ = ["Row", "RunFolder", "is_run", "load_run"]
@@ -57,6 +57,10 @@ class RunFolder:
 
     def begin(self) -> None:
         """Make the folder and say in it what the run is."""
+        if not self.path.parent.is_dir():
+            raise FileNotFoundError(
+                f"The folder of {self.path} must exist; make it first."
+            )
         self.path.mkdir(exist_ok=True)
         for half_written in self._half_written():
             shutil.rmtree(half_written)
@@ -101,7 +105,8 @@ class RunFolder:
             "rows": list(rows),
         }
         # Last: a run broken off before it repeats the epoch and all that it wrote.
-        with written_whole(self.path / _STATE) as temporary:
+        file = self.path / _STATE
+        with written_whole(file) as temporary, naming_failure(file):
             torch.save(state, temporary)
 
     def finish(self, model: ImageClassifier, rows: Sequence[Row]) -> None:

@@ -70,9 +70,11 @@ class Trainer:
         rows = [] if folder is None else self._resume(folder)
         best = max((row[_CHOSEN_BY] for row in rows if _CHOSEN_BY in row), default=-1.0)
         for epoch in range(len(rows), self.schedule.n_epochs):
-            row = {"epoch": epoch + 1, **self._epoch(epoch)}
-            if held is not None:
-                row |= self._validate(held)
+            # The fastest kernels of a GPU add up in another order each time.
+            with torch.backends.cudnn.flags(benchmark=False, deterministic=True):
+                row = {"epoch": epoch + 1, **self._epoch(epoch)}
+                if held is not None:
+                    row |= self._validate(held)
             rows.append(row)
             better = row.get(_CHOSEN_BY, -1.0) > best
             best = max(best, row.get(_CHOSEN_BY, -1.0))

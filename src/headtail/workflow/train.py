@@ -2,8 +2,9 @@
 
 import inspect
 import os
+import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,7 +91,13 @@ def run_recipe(
     fabric = make_fabric("cpu") if fabric is None else fabric
     fabric.launch()
     if recipe.method:
-        check_method(recipe.method)
+        check_method(recipe.method, recipe.head.get("kind"))
+        if recipe.method.get("uses_validation") and splits.validation is None:
+            warnings.warn(
+                "There are no validation images: the method chooses on training data "
+                "held back.",
+                stacklevel=2,
+            )
     if splits.test is not None:
         _check_test(splits.train, splits.test)
     train(
@@ -125,7 +132,8 @@ def build_model(recipe: Recipe, data: ImageSet, *, seed: int = 0) -> ImageClassi
         seed=seed,
         **recipe.head,
     )
-    return ImageClassifier(backbone, head, recipe.preprocessing)
+    preprocessing = replace(backbone.preprocessing, **recipe.preprocessing)
+    return ImageClassifier(backbone, head, preprocessing)
 
 
 def _second_stage(
@@ -138,6 +146,8 @@ def _second_stage(
     n_workers: int,
 ) -> TrainedRecipe:
     model = load_run(folder)
+    model.backbone.to(device)
+    model.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if not recipe.method and splits.test is None:
         return TrainedRecipe(model, None, None)
 
@@ -146,7 +156,7 @@ def _second_stage(
         path.parent.mkdir(exist_ok=True)
         if not path.exists():
             extract_to_folder(
-                model.backbone.to(device),
+                model.backbone,
                 images,
                 path,
                 preprocessing=model.preprocessing,
@@ -187,7 +197,7 @@ def _second_stage(
     return TrainedRecipe(model, classifier, comparison)
 
 
-def check_method(table: Mapping[str, Any]) -> None:
+def check_method(table: Mapping[str, Any], head_kind: str | None = None) -> None:
     """Refuse a method that is not known, before hours of training, not after."""
     unknown = sorted(set(table) - _METHOD_KEYS)
     if unknown or "name" not in table:
@@ -212,7 +222,17 @@ def check_method(table: Mapping[str, Any]) -> None:
             "uses_validation out."
         )
     if "base" in table:
+        if "uses_validation" in table["base"]:
+            raise ValueError(
+                "[method.base] must not have uses_validation: a base chooses on training "
+                "data held back. Set it in [method]."
+            )
         check_method(table["base"])
+    elif table["name"] == "tau-norm" and head_kind == "cosine":
+        raise ValueError(
+            "tau-norm needs a linear head: the lengths of a cosine head's weights say "
+            "nothing. Set head.kind to linear, or give [method.base]."
+        )
 
 
 def _check_test(train: ImageSet, test: ImageSet) -> None:

@@ -2,10 +2,10 @@
 
 import re
 import shlex
+from importlib import import_module
 
 import pytest
 
-import headtail.demo
 from headtail.cli.app import app
 from headtail.registry import get_method, recommended_method
 
@@ -40,8 +40,10 @@ def test_the_help_lists_every_command(run):
 def test_the_examples_run_one_after_the_other(files, run, monkeypatch):
     # The demonstration of all methods has a test of its own.
     few = (get_method("cosine"), recommended_method())
-    monkeypatch.setattr("headtail.workflow.compare.METHODS", few)
-    monkeypatch.setattr("headtail.demo._FULL", headtail.demo._QUICK)
+    # The package's attributes of these names are functions.
+    monkeypatch.setattr(import_module("headtail.workflow.compare"), "METHODS", few)
+    demo = import_module("headtail.demo")
+    monkeypatch.setattr(demo, "_FULL", demo._QUICK)
     for name in ("demo", "fit", "evaluate", "predict", "compare", "add", "info"):
         code, out, err = run(*shlex.split(EXAMPLES[name][0])[1:])
         assert (code, bool(out)) == (0, True), err

@@ -3,7 +3,7 @@ import logging
 import lightning_fabric
 import pytest
 
-from headtail.training import make_fabric
+from headtail.training import checked_device, make_fabric
 
 
 @pytest.fixture
@@ -15,8 +15,8 @@ def arguments(monkeypatch):
 
 
 def test_one_process_is_the_default(arguments):
-    assert make_fabric() == {
-        "accelerator": "auto",
+    assert make_fabric("cpu") == {
+        "accelerator": "cpu",
         "devices": 1,
         "num_nodes": 1,
         "strategy": "auto",
@@ -45,3 +45,18 @@ def test_bfloat16_is_used_without_a_word(monkeypatch):
     assert log.level == level
     lightning_fabric.Fabric(accelerator="cpu", devices=1, precision="bf16-mixed")
     assert len(said) == 1
+
+
+@pytest.mark.parametrize("name", ["mps", "gpu", ""])
+def test_other_devices_are_refused(name):
+    with pytest.raises(ValueError, match="device must be 'cpu', 'auto', or 'cuda'"):
+        checked_device(name)
+
+
+def test_auto_is_what_torch_has(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert checked_device("auto") == checked_device("cuda") == "cuda"
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert checked_device("auto") == "cpu"
+    with pytest.raises(ValueError, match="'cuda' where torch has a GPU; got 'cuda'"):
+        checked_device("cuda")

@@ -147,7 +147,7 @@ def test_a_loss_that_is_not_a_number_is_an_error(clip_norm):
     model = network()
     model.head.weight.data[0] = math.nan
     optimization = Optimization(clip_norm=clip_norm, **SGD)
-    with pytest.raises(ValueError, match=r"its loss was nan in epoch 1\. Lower the"):
+    with pytest.raises(ValueError, match="its loss was nan in epoch 1, or"):
         trained(blotches(COUNTS), model=model, optimization=optimization)
 
 

@@ -11,6 +11,7 @@ from headtail.methods.decoupled import LogitAdjustedClassifier
 from headtail.training import Augmentation, Optimization, Recipe, Schedule, load_run
 from headtail.workflow import build_model, run_recipe
 
+PREPROCESSING = Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 RECIPE = Recipe(
     name="tiny",
     title="Tiny",
@@ -18,7 +19,7 @@ RECIPE = Recipe(
     protocol={"name": "cifar100-lt"},
     backbone={"name": "resnet20"},
     head={"kind": "cosine", "scale": 8.0},
-    preprocessing=Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+    preprocessing={"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)},
     augmentation=Augmentation(flip=True),
     optimization=Optimization(learning_rate=0.05, batch_size=8),
     schedule=Schedule(n_epochs=2),
@@ -106,9 +107,7 @@ def test_the_comparison_is_of_the_trained_head_and_the_method(splits, trained):
     np.testing.assert_allclose(
         comparison.predictions["trained head"], logits.softmax(1), atol=1e-4
     )
-    features = extract(
-        result.model.backbone, splits.test, preprocessing=RECIPE.preprocessing
-    )
+    features = extract(result.model.backbone, splits.test, preprocessing=PREPROCESSING)
     np.testing.assert_array_equal(
         comparison.predictions["compositional"],
         result.classifier.predict_proba(features.features),
@@ -191,9 +190,7 @@ def test_validation_images_choose_if_the_recipe_says_so(splits, trained, validat
     method = {"name": "logit-adjustment", "parameters": {"tau": "auto"}}
     uses = again({**method, "uses_validation": True}, splits, trained)
     features, labels = validated[0]
-    held = extract(
-        uses.model.backbone, splits.validation, preprocessing=RECIPE.preprocessing
-    )
+    held = extract(uses.model.backbone, splits.validation, preprocessing=PREPROCESSING)
     np.testing.assert_array_equal(features, held.features)
     assert labels.tolist() == splits.validation.labels.tolist()
     with pytest.warns(UserWarning, match=r"the choice is optimistic\. Pass validat"):
@@ -242,7 +239,7 @@ def test_labels_with_gaps_stay_what_they_are(splits, tmp_path):
 def test_the_model_is_that_of_the_recipe_and_the_seed(splits):
     model, same, other = (build_model(RECIPE, splits.train, seed=s) for s in (1, 1, 2))
     assert model.head.scale.item() == pytest.approx(8.0)
-    assert model.preprocessing == RECIPE.preprocessing
+    assert model.preprocessing == PREPROCESSING
     for part in ("head.weight", "backbone.network.conv1.weight"):
         weights = [one.state_dict()[part] for one in (model, same, other)]
         assert weights[0].equal(weights[1])

@@ -16,7 +16,7 @@ def recipes(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the recipes of `headtail train`, or show one.
+    """List the recipes that train takes, or show one.
 
     Example: `headtail recipes cifar100-lt/ckt`
     """

@@ -1,5 +1,6 @@
 """Images in files: decoded when they are asked for, always as RGB with 8 bits."""
 
+import errno
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -30,6 +31,14 @@ class ImageFiles(Sequence[npt.NDArray[np.uint8]]):
 
     def __init__(self, paths: Sequence[str | os.PathLike[str]]) -> None:
         self.paths = [os.fspath(path) for path in paths]
+
+    @property
+    def names(self) -> list[str]:
+        """Paths from the folder that all lie in, which tell the images apart."""
+        paths = [os.path.abspath(path) for path in self.paths]  # noqa: PTH100
+        folders = [os.path.dirname(path) for path in paths]  # noqa: PTH120
+        root = len(os.path.commonpath(folders)) if folders else 0
+        return [path[root:] for path in paths]
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -75,7 +84,7 @@ def naming_damage(what: object) -> Iterator[None]:
         Image.DecompressionBombWarning,
     ) as error:
         # Pillow's own errors have no number: one that has is of the file system.
-        if isinstance(error, OSError) and error.errno is not None:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EISDIR):
             raise
         raise ValueError(
             f"{what} must be a whole image; reading it failed ({error}). Replace it, "

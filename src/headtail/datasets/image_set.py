@@ -1,6 +1,5 @@
 """Images with their labels and class names: what training and extraction start from."""
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -84,19 +83,14 @@ class ImageSet:
     def fingerprint(self) -> str:
         """Return a short hash of the labels, and of the pixels or the files' paths.
 
-        Paths count from the folder that all lie in: it may be moved. Of other sequences
-        the first and the last image stand for all.
+        Paths count from the folder that all lie in: it may be moved. Of a sequence that
+        has no `names` only the labels count.
         """
         images: Any = self.images
         if isinstance(images, np.ndarray):
             return fingerprint(images, self.labels)
-        if not hasattr(images, "paths"):
-            ends = [images[i] for i in (0, len(self) - 1)] if len(self) else []
-            return fingerprint(*ends, self.labels)
-        paths = [os.path.abspath(path) for path in images.paths]  # noqa: PTH100
-        root = len(os.path.commonpath(paths)) if paths else 0
-        names = "\n".join(path[root:] for path in paths)
-        return fingerprint(np.frombuffer(names.encode(), dtype=np.uint8), self.labels)
+        names = "\n".join(getattr(images, "names", []))
+        return fingerprint(np.frombuffer(names.encode(), np.uint8), self.labels)
 
     def subset(self, rows: npt.ArrayLike) -> "ImageSet":
         """Return the images with these indices, or where this mask is true."""
@@ -125,9 +119,15 @@ class _Picked(Sequence[Image]):
 
     @property
     def paths(self) -> list[str]:
-        """Those of the items, if they have paths."""
+        """Those of the items, if they are files."""
         paths: Sequence[str] = self._items.paths  # type: ignore[attr-defined]
         return [paths[row] for row in self._rows]
+
+    @property
+    def names(self) -> list[str]:
+        """Those of the items, if they have names."""
+        names: Sequence[str] = self._items.names  # type: ignore[attr-defined]
+        return [names[row] for row in self._rows]
 
 
 def _checked_labels(labels: npt.ArrayLike, n_samples: int) -> npt.NDArray[np.int64]:

@@ -220,8 +220,8 @@ class _Column(Sequence[Any]):
             return rgb(image)
 
     @property
-    def paths(self) -> list[str]:
-        """What tells the images apart, where they have no paths."""
+    def names(self) -> list[str]:
+        """What tells the images apart."""
         whole = getattr(self._dataset, "_fingerprint", "")
         return [f"{whole}/{self._name}/{row}" for row in range(len(self))]
 

@@ -224,8 +224,8 @@ def check_method(table: Mapping[str, Any], head_kind: str | None = None) -> None
     if "base" in table:
         if "uses_validation" in table["base"]:
             raise ValueError(
-                "[method.base] must not have uses_validation: a base chooses on training "
-                "data held back. Set it in [method]."
+                "[method.base] must not have uses_validation: a base chooses on "
+                "training data held back. Set it in [method]."
             )
         check_method(table["base"])
     elif table["name"] == "tau-norm" and head_kind == "cosine":

@@ -1,5 +1,8 @@
 import json
 import pickle
+import re
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -215,3 +218,33 @@ def test_another_format_is_refused_by_its_number(tmp_path):
     write_tensors(tmp_path / "a", {}, {"format": 99})
     with pytest.raises(ValueError, match=r"a must have format 1; it has 99"):
         read_tensors(tmp_path / "a")
+
+
+def test_a_full_disk_is_an_os_error_that_names_the_file(tmp_path):
+    # A limit on the size of files fails inside the writers, as a full disk does.
+    code = (
+        "import resource, signal, torch\n"
+        "from headtail.files import naming_failure, write_tensors\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "many = torch.zeros(100_000)\n"
+        "for write in (\n"
+        "    lambda: write_tensors('t.safetensors', {'w': many}, {}),\n"
+        "    lambda: torch.save(many, 't.pt'),\n"
+        "):\n"
+        "    try:\n"
+        "        with naming_failure('the file'):\n"
+        "            write()\n"
+        "    except OSError as error:\n"
+        "        print(error)\n"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert re.search(r"t\.safetensors must be written whole; writing it failed", out)
+    assert re.search(r"the file must be written whole; writing it failed", out)
+    assert not (tmp_path / "t.safetensors").exists()

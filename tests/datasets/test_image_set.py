@@ -139,3 +139,13 @@ def test_other_labels_are_refused(labels, error, message):
 def test_a_name_that_comes_twice_is_named():
     with pytest.raises(ValueError, match=r"distinct; \['a', 'c'\] come twice"):
         ImageSet(PIXELS, LABELS, ["c", "a", "b", "a", "c"])
+
+
+def test_files_that_were_moved_together_are_the_same(tmp_path):
+    def fingerprint(*names):
+        return ImageSet(ImageFiles(names), [0] * len(names)).fingerprint()
+
+    here = fingerprint(tmp_path / "a" / "x" / "1.png", tmp_path / "a" / "y" / "2.png")
+    there = fingerprint(tmp_path / "b" / "x" / "1.png", tmp_path / "b" / "y" / "2.png")
+    other = fingerprint(tmp_path / "b" / "x" / "1.png", tmp_path / "b" / "y" / "3.png")
+    assert here == there != other

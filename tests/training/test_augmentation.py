@@ -1,3 +1,4 @@
+import pickle
 from collections import Counter
 
 import numpy as np
@@ -132,3 +133,16 @@ def test_random_parts_need_a_size():
 def test_bad_augmentations_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Augmentation(**options)
+
+
+def test_a_change_can_be_given_to_other_processes():
+    # Where processes are spawned, their work is pickled.
+    image = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(8, 8, 3)
+    change = Augmentation(crop="random-resized", color_jitter=0.2).of_one(
+        Preprocessing(size=6)
+    )
+    again = pickle.loads(pickle.dumps(change))
+    torch.manual_seed(0)
+    first = change(image)
+    torch.manual_seed(0)
+    np.testing.assert_array_equal(again(image), first)

@@ -199,3 +199,18 @@ def test_a_missing_tensorboard_is_told_before_the_training(tmp_path, monkeypatch
     with pytest.raises(ImportError, match=r"install 'headtail\[tensorboard\]'"):
         trained(DATA, folder=tmp_path / "run", tensorboard=True)
     assert not (tmp_path / "run").exists()
+
+
+def test_other_starting_weights_are_another_run(tmp_path):
+    data = blotches([6, 6, 6, 4])
+    trained(data, folder=tmp_path / "run", n_epochs=1)
+    other = network()
+    with torch.no_grad():
+        next(other.parameters()).add_(1.0)
+    with pytest.raises(FileExistsError, match="there weights is"):
+        trained(data, folder=tmp_path / "run", model=other, n_epochs=1)
+
+
+def test_a_folder_whose_parent_is_missing_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"The folder of .*run must exist"):
+        trained(blotches([4, 4, 4, 4]), folder=tmp_path / "no" / "run", n_epochs=1)

@@ -10,6 +10,7 @@ from headtail.features import extract
 from headtail.methods.decoupled import LogitAdjustedClassifier
 from headtail.training import Augmentation, Optimization, Recipe, Schedule, load_run
 from headtail.workflow import build_model, run_recipe
+from headtail.workflow.train import check_method
 
 PREPROCESSING = Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 RECIPE = Recipe(
@@ -294,3 +295,22 @@ def test_a_validation_class_without_training_images_is_refused(splits, tmp_path)
     with pytest.raises(ValueError, match=r"Classes \[3\] occur in the validation"):
         run_recipe(RECIPE, splits._replace(validation=held), tmp_path / "run")
     assert not (tmp_path / "run" / "state.pt").exists()
+
+
+def test_what_the_recipe_leaves_open_is_preprocessed_as_the_backbone_wants(splits):
+    recipe = replace(RECIPE, preprocessing={"size": 24})
+    model = build_model(recipe, splits.train)
+    assert model.preprocessing == replace(model.backbone.preprocessing, size=24)
+
+
+def test_a_cosine_head_under_tau_norm_is_refused_before_the_training():
+    with pytest.raises(ValueError, match="tau-norm needs a linear head"):
+        check_method({"name": "tau-norm"}, "cosine")
+    check_method({"name": "tau-norm"}, "linear")
+    check_method({"name": "tau-norm", "base": {"name": "linear"}}, "cosine")
+
+
+def test_a_base_does_not_use_validation_images():
+    table = {"name": "lws", "base": {"name": "tau-norm", "uses_validation": True}}
+    with pytest.raises(ValueError, match="must not have uses_validation"):
+        check_method(table)

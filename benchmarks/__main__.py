@@ -23,6 +23,7 @@ NAMES = (
     "image_backbones",
     "image_tables",
     "image_speed",
+    "demo_settings",
 )
 
 failed = []

@@ -2,13 +2,14 @@
 
 from typing import NamedTuple
 
-from headtail.datasets import ImageSet, exponential_counts, glyphs
+from headtail.datasets import Glyphs, ImageSet, exponential_counts, glyphs
 from headtail.evaluation import Comparison
 from headtail.features import FeatureSet, extract
 from headtail.heads import Head
 from headtail.training import (
     ImageClassifier,
     Optimization,
+    Row,
     Schedule,
     build_backbone,
     make_fabric,
@@ -17,14 +18,26 @@ from headtail.training import (
 )
 from headtail.workflow import TRAINED, compare, methods_on
 
-__all__ = ["DemoFeatures", "demo", "demo_features"]
+__all__ = [
+    "FULL",
+    "QUICK",
+    "DemoFeatures",
+    "Size",
+    "demo",
+    "demo_features",
+    "letters",
+    "trained_network",
+]
 
 # Per image of a batch.
 _RATE = 0.1 / 64
 
 
-class _Size(NamedTuple):
-    """How many classes, images and epochs; settled on validation images."""
+class Size(NamedTuple):
+    """How many classes, images and epochs, and how hard the letters are.
+
+    `python -m benchmarks demo_settings` shows other values, on validation images.
+    """
 
     n_classes: int
     largest: int
@@ -35,8 +48,45 @@ class _Size(NamedTuple):
     n_epochs: int
 
 
-_FULL = _Size(120, 150, 50, 20, 0.85, 64, 12)
-_QUICK = _Size(12, 60, 20, 10, 0.35, 16, 6)
+FULL = Size(120, 150, 50, 20, 0.85, 64, 12)
+QUICK = Size(12, 60, 20, 10, 0.35, 16, 6)
+
+
+def letters(size: Size, seed: int = 0, *, n_validation: int = 0) -> Glyphs:
+    """Return the demonstration's images."""
+    return glyphs(
+        exponential_counts(size.n_classes, size.largest, size.imbalance_ratio),
+        n_validation=n_validation,
+        n_test=size.n_test,
+        hardness=size.hardness,
+        seed=seed,
+    )
+
+
+def trained_network(
+    images: ImageSet,
+    size: Size,
+    seed: int = 0,
+    *,
+    validation: ImageSet | None = None,
+) -> tuple[ImageClassifier, list[Row]]:
+    """Return the demonstration's network, trained, and the log of its epochs."""
+    backbone = build_backbone("resnet20", seed=seed)
+    head = new_head("cosine", backbone.n_features, size.n_classes, seed=seed)
+    model = ImageClassifier(backbone, head)
+    log = train(
+        model,
+        images,
+        validation,
+        optimization=Optimization(
+            learning_rate=_RATE * size.batch_size, batch_size=size.batch_size
+        ),
+        schedule=Schedule(n_epochs=size.n_epochs, warmup_epochs=1),
+        sampling="sqrt",
+        seed=seed,
+        fabric=make_fabric("cpu", bf16=True),
+    )
+    return model, log
 
 
 class DemoFeatures(NamedTuple):
@@ -59,31 +109,14 @@ def demo_features(seed: int = 0, *, quick: bool = False) -> DemoFeatures:
     quick
         12 classes instead of 120, and plainer letters: seconds.
     """
-    size = _QUICK if quick else _FULL
-    data = glyphs(
-        exponential_counts(size.n_classes, size.largest, size.imbalance_ratio),
-        n_validation=0,
-        n_test=size.n_test,
-        hardness=size.hardness,
-        seed=seed,
-    )
-    backbone = build_backbone("resnet20", seed=seed)
-    head = new_head("cosine", backbone.n_features, size.n_classes, seed=seed)
-    model = ImageClassifier(backbone, head)
-    train(
-        model,
-        data.train,
-        optimization=Optimization(
-            learning_rate=_RATE * size.batch_size, batch_size=size.batch_size
-        ),
-        schedule=Schedule(n_epochs=size.n_epochs, warmup_epochs=1),
-        sampling="sqrt",
-        seed=seed,
-        fabric=make_fabric("cpu", bf16=True),
-    )
+    size = QUICK if quick else FULL
+    data = letters(size, seed)
+    model, _ = trained_network(data.train, size, seed)
 
     def features_of(images: ImageSet) -> FeatureSet:
-        return extract(backbone, images, preprocessing=model.preprocessing, bf16=True)
+        return extract(
+            model.backbone, images, preprocessing=model.preprocessing, bf16=True
+        )
 
     return DemoFeatures(features_of(data.train), features_of(data.test), model.head)
 

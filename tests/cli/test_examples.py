@@ -43,7 +43,7 @@ def test_the_examples_run_one_after_the_other(files, run, monkeypatch):
     # The package's attributes of these names are functions.
     monkeypatch.setattr(import_module("headtail.workflow.compare"), "METHODS", few)
     demo = import_module("headtail.demo")
-    monkeypatch.setattr(demo, "_FULL", demo._QUICK)
+    monkeypatch.setattr(demo, "FULL", demo.QUICK)
     for name in ("demo", "fit", "evaluate", "predict", "compare", "add", "info"):
         code, out, err = run(*shlex.split(EXAMPLES[name][0])[1:])
         assert (code, bool(out)) == (0, True), err

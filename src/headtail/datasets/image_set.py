@@ -92,6 +92,27 @@ class ImageSet:
         names = "\n".join(getattr(images, "names", []))
         return fingerprint(np.frombuffer(names.encode(), np.uint8), self.labels)
 
+    def check_fits(self, train: "ImageSet", name: str) -> None:
+        """Refuse images, the `name` images, of other classes than the training images.
+
+        Raises
+        ------
+        ValueError
+            If both have class names and these differ, or a class has no training image.
+        """
+        both = None not in (self.class_names, train.class_names)
+        if both and self.class_names != train.class_names:
+            raise ValueError(
+                f"The class names of the {name} and the training images must be the "
+                "same, in the same order; they differ."
+            )
+        unknown = np.setdiff1d(self.labels, train.labels)
+        if len(unknown):
+            raise ValueError(
+                f"Classes {shown(unknown)} occur in the {name} images but have no "
+                "training image. Leave them out."
+            )
+
     def subset(self, rows: npt.ArrayLike) -> "ImageSet":
         """Return the images with these indices, or where this mask is true."""
         rows = np.asarray(rows)

@@ -14,7 +14,7 @@ from headtail.heads import CosineHead
 from headtail.labels import positions_of
 from headtail.losses import Loss, build_loss
 from headtail.samplers import ClassSampler, Sampling
-from headtail.tensors import fingerprint, shown
+from headtail.tensors import fingerprint
 from headtail.training.augmentation import Augmentation
 from headtail.training.devices import make_fabric
 from headtail.training.image_classifier import ImageClassifier
@@ -169,7 +169,9 @@ def train(
     )
     held = None
     if validation is not None:
-        held = HeldOut(validation, _matched(validation, data, classes), n_workers)
+        validation.check_fits(data, "validation")
+        places = positions_of(validation.labels, classes)
+        held = HeldOut(validation, places, n_workers)
     # Dropout draws from the global generators, which are left as they were found.
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         return trainer.run(run, held)
@@ -186,28 +188,6 @@ def _classes_of(model: ImageClassifier, data: ImageSet) -> npt.NDArray[Any]:
             "Build it for the labels that occur."
         )
     return classes
-
-
-def _matched(
-    validation: ImageSet, data: ImageSet, classes: npt.NDArray[Any]
-) -> npt.NDArray[np.int64]:
-    """Return the positions of the validation labels among the classes."""
-    if (
-        None not in (names := {validation.class_names, data.class_names})
-        and len(names) > 1
-    ):
-        raise ValueError(
-            "The class names of the validation and the training images must be the "
-            "same, in the same order; they differ."
-        )
-    positions = positions_of(validation.labels, classes)
-    unknown = np.unique(validation.labels[positions < 0])
-    if len(unknown):
-        raise ValueError(
-            f"Classes {shown(unknown)} occur in the validation images but have no "
-            "training image. Leave them out."
-        )
-    return positions
 
 
 def _fix_scale(model: ImageClassifier, criterion: Loss) -> None:

@@ -17,7 +17,6 @@ from headtail.features import FeatureSet, extract_to_folder, source_of
 from headtail.heads import Head
 from headtail.matching import matched_labels, name_classes
 from headtail.registry import get_method
-from headtail.tensors import shown
 from headtail.training import (
     ImageClassifier,
     Recipe,
@@ -99,7 +98,7 @@ def run_recipe(
                 stacklevel=2,
             )
     if splits.test is not None:
-        _check_test(splits.train, splits.test)
+        splits.test.check_fits(splits.train, "test")
     train(
         build_model(recipe, splits.train, seed=seed),
         splits.train,
@@ -232,21 +231,6 @@ def check_method(table: Mapping[str, Any], head_kind: str | None = None) -> None
         raise ValueError(
             "tau-norm needs a linear head: the lengths of a cosine head's weights say "
             "nothing. Set head.kind to linear, or give [method.base]."
-        )
-
-
-def _check_test(train: ImageSet, test: ImageSet) -> None:
-    """Refuse test images that do not fit before the training, not after."""
-    if None not in (names := {train.class_names, test.class_names}) and len(names) > 1:
-        raise ValueError(
-            "The class names of the test and the training images must be the same, in "
-            "the same order; they differ."
-        )
-    unknown = np.setdiff1d(test.labels, train.labels)
-    if len(unknown):
-        raise ValueError(
-            f"Classes {shown(unknown)} occur in the test images but have no training "
-            "image. Leave them out."
         )
 
 

@@ -148,3 +148,22 @@ def test_held_out_images_are_not_learned_from(trained_on):
     for rows, (_, data) in zip(given, trained_on, strict=True):
         allowed = {image.tobytes() for image in DATA.images[rows]}
         assert {image.tobytes() for image in data.images} <= allowed
+
+
+def test_below_a_folder_each_split_is_a_run_that_is_found_again(trained_on, tmp_path):
+    few, all_rows = np.arange(0, len(DATA), 2), np.arange(len(DATA))
+    asked = [
+        (np.array([0, 3]), few),
+        (np.array([0, 3]), all_rows),
+        (np.array([0]), few),
+    ]
+    runs = tmp_path / "runs"
+    features = split_features(classifier(), DATA, folder=runs, **OPTIONS)
+    first = [features(*one) for one in asked]
+    assert len([*runs.iterdir()]) == 3
+    written = {file: file.stat().st_mtime_ns for file in runs.rglob("*.safetensors")}
+    again = [features(*one) for one in asked]
+    for one, other in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one, other)
+    # Finished runs are only read.
+    assert written == {file: file.stat().st_mtime_ns for file in written}

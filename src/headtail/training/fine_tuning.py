@@ -55,11 +55,12 @@ def split_features(
             kind, backbone.n_features, len(np.unique(data.labels[rows])), seed=seed
         )
         split = ImageClassifier(backbone, head, model.preprocessing)
-        own = dict(options)
+        images, own = data.subset(rows), dict(options)
         if own.get("folder") is not None:
-            # Splits differ in their classes; each is a run of its own.
-            own["folder"] = Path(own["folder"]) / f"split-{len(labels)}"
-        train(split, data.subset(rows), seed=seed, **own)
+            # The same classes may come again with other rows: that is another run.
+            Path(own["folder"]).mkdir(exist_ok=True)
+            own["folder"] = Path(own["folder"]) / f"split-{images.fingerprint()}"
+        train(split, images, seed=seed, **own)
         found = extract(backbone, data, preprocessing=model.preprocessing)
         return np.asarray(found.features)
 

@@ -56,6 +56,7 @@ MAY_KNOW: dict[str, set[str]] = {
         "heads",
         "methods",
     },
+    "transforms": {"tensors", "labels", "statistics", "heads", "methods"},
     "registry": {"files", "methods"},
     "evaluation": {"tensors", "labels", "statistics"},
     "analysis": {"tensors", "labels", "methods", "evaluation"},

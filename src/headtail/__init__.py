@@ -9,6 +9,7 @@ from headtail.heads import (
     DisAlignHead,
     EnsembleHead,
     LinearHead,
+    WhitenedHead,
     align_logits,
     causal_norm_logits,
     load_head,
@@ -28,6 +29,7 @@ from headtail.methods.decoupled import (
 from headtail.methods.transfer import (
     AlphaNetClassifier,
     CompositionalClassifier,
+    CountAwareTransferClassifier,
     MetaModelNetClassifier,
     ModelRegressionClassifier,
     attend,
@@ -39,9 +41,11 @@ from headtail.selection import SimulatedTailSearch
 from headtail.statistics import (
     ClassStatistics,
     ShotGroups,
+    WithinClassScatter,
     class_prototypes,
     shot_groups,
 )
+from headtail.transforms import WithinClassWhitening
 from headtail.version import __version__
 from headtail.workflow import compare
 
@@ -55,6 +59,7 @@ __all__ = [
     "CompositionalClassifier",
     "CosineClassifier",
     "CosineHead",
+    "CountAwareTransferClassifier",
     "DisAlignClassifier",
     "DisAlignHead",
     "EnsembleHead",
@@ -71,6 +76,9 @@ __all__ = [
     "SimulatedTailSearch",
     "TauNormalizedClassifier",
     "WeightScaledClassifier",
+    "WhitenedHead",
+    "WithinClassScatter",
+    "WithinClassWhitening",
     "__version__",
     "adjust_logits",
     "align_logits",

@@ -20,7 +20,7 @@ from headtail import (
     TauNormalizedClassifier,
     load_classifier,
 )
-from headtail.selection.simulated_tails import weighted_recall
+from headtail.methods._simulated_tails import weighted_recall
 
 LINEAR = LinearClassifier(epochs=2)
 COSINE = CosineClassifier(epochs=2)

@@ -9,6 +9,7 @@ from headtail.heads.files import build_head, load_head
 from headtail.heads.head import Head
 from headtail.heads.linear import LinearHead
 from headtail.heads.linear_form import linear_form
+from headtail.heads.whitened import WhitenedHead, whitened_head
 
 __all__ = [
     "AffineHead",
@@ -18,10 +19,12 @@ __all__ = [
     "EnsembleHead",
     "Head",
     "LinearHead",
+    "WhitenedHead",
     "affine_head",
     "align_logits",
     "build_head",
     "causal_norm_logits",
     "linear_form",
     "load_head",
+    "whitened_head",
 ]

@@ -15,6 +15,7 @@ from headtail.heads.disalign import DisAlignHead
 from headtail.heads.ensemble import EnsembleHead
 from headtail.heads.head import Classes, Head
 from headtail.heads.linear import LinearHead
+from headtail.heads.whitened import WhitenedHead
 from headtail.labels import decode_labels
 
 __all__ = ["build_head", "load_head"]
@@ -26,6 +27,7 @@ _TENSORS: dict[str, tuple[set[str], set[str]]] = {
     "affine": ({"scale", "bias"}, set()),
     "disalign": ({"scale", "bias", "confidence"}, set()),
     "causal-norm": ({"weight", "direction"}, set()),
+    "whitened": ({"map", "center"}, set()),
 }
 
 
@@ -68,7 +70,7 @@ def build_head(
         known = ", ".join(sorted([*_TENSORS, "ensemble"]))
         raise ValueError(f"head type must be one of {known}; got {kind!r}")
     inner, own = None, dict(tensors)
-    if kind in ("affine", "disalign") and "head" in spec:
+    if kind in ("affine", "disalign", "whitened") and "head" in spec:
         part, own = _taken("head.", own)
         inner = build_head(spec["head"], part, classes)
     required, optional = _TENSORS[kind]
@@ -83,6 +85,9 @@ def build_head(
         return AffineHead(inner, own["scale"], own["bias"], classes=classes)
     if kind == "disalign" and inner is not None:
         return DisAlignHead(inner, **own, classes=classes)
+    if kind == "whitened" and inner is not None:
+        normalize = spec["normalize"] is True
+        return WhitenedHead(inner, **own, normalize=normalize, classes=classes)
     if kind == "causal-norm":
         chunks, alpha = spec["n_chunks"], spec["alpha"]
         return CausalNormHead(**own, n_chunks=chunks, alpha=alpha, classes=classes)

@@ -1,36 +1,27 @@
 """What every method shares: the door for arrays, and prediction with a head."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import (
-    check_consistent_length,
     check_is_fitted,
-    column_or_1d,
-    validate_data,
 )
 from torch import Tensor
 
 from headtail.heads import Head
+from headtail.methods._door import HALF, FeatureDoor, check_finite
 from headtail.methods._files import save_classifier
-from headtail.tensors import as_tensor, row_blocks, shown
+from headtail.tensors import row_blocks, shown
 
-__all__ = ["HeadClassifier", "check_directions", "check_finite", "computing_dtype"]
-
-# Numbers checked for NaN at once: few enough to stay in the processor's cache.
-_CHECKED_AT_ONCE = 2**18
-
-_HALF = (torch.float16, torch.bfloat16)
+__all__ = ["HeadClassifier", "check_directions"]
 
 
-class HeadClassifier(ClassifierMixin, BaseEstimator):
+class HeadClassifier(ClassifierMixin, FeatureDoor):
     """A scikit-learn classifier whose fitted form is a head.
 
     Subclasses fit `classes_`, `class_counts_` and `head_`, and name in `_saved` what
@@ -73,18 +64,6 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self, "head_")
         save_classifier(self, path)
 
-    @contextmanager
-    def _fitting(self) -> Iterator[None]:
-        """Fit as a whole or not at all, whatever gradient mode the caller is in."""
-        before = self.__dict__.copy()
-        try:
-            with torch.inference_mode(False), torch.enable_grad():
-                yield
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
-
     def _map_logits(self, X: Any, function: Callable[[Tensor], Tensor]) -> Tensor:
         check_is_fitted(self, "head_")
         features = self._open_features(X, reset=False)
@@ -96,7 +75,7 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
             for rows in row_blocks(len(features), size):
                 block = features[rows].to(example.device, example.dtype)
                 logits = self.head_(block)
-                if logits.dtype in _HALF:  # NumPy has no bfloat16
+                if logits.dtype in HALF:  # NumPy has no bfloat16
                     logits = logits.float()
                 parts.append(function(logits).cpu())
         return torch.cat(parts)
@@ -123,46 +102,6 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
     def _check_loaded(self) -> None:
         """Raise ValueError where loaded attributes do not make sense together."""
 
-    def _open_features(self, X: Any, *, reset: bool) -> Tensor:
-        """Return X as a tensor that shares its memory; check its width."""
-        if not isinstance(X, Tensor):
-            X = validate_data(self, X, reset=reset, ensure_all_finite=False)
-            return _numbers(as_tensor(X))
-        if X.layout != torch.strided or X.is_complex():
-            raise TypeError(
-                f"X must be a dense tensor of real numbers; got {X.layout}, {X.dtype}."
-            )
-        if X.ndim != 2 or 0 in X.shape:
-            raise ValueError(
-                "Expected 2D array of at least 1 sample and 1 feature; got a tensor of "
-                f"shape {list(X.shape)}."
-            )
-        if reset:
-            self.n_features_in_ = X.shape[1]
-            self.__dict__.pop("feature_names_in_", None)
-        elif X.shape[1] != self.n_features_in_:
-            raise ValueError(
-                f"X has {X.shape[1]} features, but {type(self).__name__} is expecting "
-                f"{self.n_features_in_} features as input."
-            )
-        return _numbers(X.detach())
-
-    def _open_labelled(
-        self, X: Any, y: Any, *, reset: bool
-    ) -> tuple[Tensor, npt.NDArray[Any]]:
-        """Return features as a tensor and labels as an array, both checked."""
-        if isinstance(y, Tensor):
-            y = y.detach().cpu().numpy()
-        if isinstance(X, Tensor):
-            features = self._open_features(X, reset=reset)
-            y = column_or_1d(y, warn=True)
-            check_consistent_length(features, y)
-        else:
-            X, y = validate_data(self, X, y, reset=reset, ensure_all_finite=False)
-            features = _numbers(as_tensor(X))
-        check_classification_targets(y)
-        return features, y
-
     def _open_fit(self, X: Any, y: Any) -> tuple[Tensor, Tensor]:
         """Validate everything for `fit`; return features and class positions."""
         self._validate_params()
@@ -179,17 +118,6 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
         self.classes_, self.class_counts_ = classes, counts.astype(np.int64)
         return features, torch.from_numpy(positions.reshape(-1).astype(np.int64))
 
-    def _work_device(self, features: Tensor) -> torch.device:
-        device = getattr(self, "device", None)
-        if device is None:
-            return features.device
-        try:
-            return torch.empty(0, device=device).device
-        except (RuntimeError, AssertionError) as error:
-            raise ValueError(
-                f"device must be one that this torch can use; got {device!r} ({error})."
-            ) from error
-
 
 def check_directions(nonzero_counts: Tensor, classes: npt.NDArray[Any]) -> None:
     """Refuse a class without an example that is not zero: it has no direction."""
@@ -199,28 +127,4 @@ def check_directions(nonzero_counts: Tensor, classes: npt.NDArray[Any]) -> None:
             "Every class must have an example that is not all zero; all features of "
             f"classes {shown(classes[empty])} are zero. Extract them again or drop "
             "those classes."
-        )
-
-
-def computing_dtype(features: Tensor) -> torch.dtype:
-    """Return float64 for float64 and integers, float32 for the rest."""
-    low = {torch.float32, *_HALF}
-    return torch.float32 if features.dtype in low else torch.float64
-
-
-def _numbers(features: Tensor) -> Tensor:
-    """Return truth values as 0 and 1, everything else as it is."""
-    return features.to(torch.uint8) if features.dtype == torch.bool else features
-
-
-def check_finite(features: Tensor) -> None:
-    """Refuse rows with NaN or inf; read block by block."""
-    bad: list[int] = []
-    for rows in row_blocks(len(features), features.shape[1], _CHECKED_AT_ONCE):
-        finite = torch.isfinite(features[rows]).all(dim=1)
-        bad += (rows.start + (~finite).nonzero().flatten()).tolist()
-    if bad:
-        raise ValueError(
-            f"X must be finite; {len(bad)} rows hold NaN or inf (rows {shown(bad)}). "
-            "Extract them again or drop them."
         )

@@ -50,6 +50,11 @@ _KINDS: dict[str, Any] = {
     "plain_head_": Head,
     "few_shot_weight_": np.ndarray,
     "lengths_": np.ndarray,
+    "mixture_": Mapping,
+    "map_": np.ndarray,
+    "center_": np.ndarray,
+    "weight_": np.ndarray,
+    "bias_": np.ndarray,
 }
 _STATISTICS = ("class_counts", "zero_counts", "sums", "unit_sums")
 

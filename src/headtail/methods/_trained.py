@@ -11,7 +11,8 @@ from torch import Tensor
 
 from headtail.losses import Loss, build_loss
 from headtail.methods._constraints import Interval, StrOptions
-from headtail.methods._estimator import HeadClassifier, check_finite, computing_dtype
+from headtail.methods._door import check_finite, computing_dtype
+from headtail.methods._estimator import HeadClassifier
 from headtail.methods._generator import new_generator
 from headtail.methods._training import Optimizer, train
 from headtail.samplers import Sampling, epoch_size

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from headtail.labels import positions_of
 from headtail.methods._base_head import has_trained_head
-from headtail.methods._estimator import HeadClassifier, check_finite
+from headtail.methods._door import check_finite
+from headtail.methods._estimator import HeadClassifier
 from headtail.methods._generator import new_generator
 from headtail.methods._selection import Selection, mean_recalls
 from headtail.samplers import hold_out

@@ -9,11 +9,12 @@ from headtail.samplers.class_sampling import (
     draw_epochs,
     epoch_size,
 )
-from headtail.samplers.subset import choose_per_class, hold_out
+from headtail.samplers.subset import capped_counts, choose_per_class, hold_out
 
 __all__ = [
     "ClassSampler",
     "Sampling",
+    "capped_counts",
     "choose_per_class",
     "class_probabilities",
     "draw_by_weight",

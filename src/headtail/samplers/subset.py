@@ -4,7 +4,30 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-__all__ = ["choose_per_class", "hold_out"]
+__all__ = ["capped_counts", "choose_per_class", "hold_out"]
+
+
+def capped_counts(
+    counts: Int[Tensor, " n_classes"], most: int
+) -> Int[Tensor, " n_classes"]:
+    """Cap all classes at one number, so that no more than `most` are left in all.
+
+    One of every class is left even where those are more.
+
+    Examples
+    --------
+    >>> import torch
+    >>> capped_counts(torch.tensor([90, 30, 5]), 50)
+    tensor([22, 22,  5])
+    """
+    low, high = 1, max(int(counts.max()), 1)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if int(counts.clamp(max=middle).sum()) <= most:
+            low = middle
+        else:
+            high = middle - 1
+    return counts.clamp(max=low)
 
 
 def choose_per_class(

@@ -17,9 +17,10 @@ from torch import Tensor
 
 from headtail.methods._base_head import has_trained_head
 from headtail.methods._constraints import Interval
-from headtail.methods._estimator import HeadClassifier, check_finite
+from headtail.methods._door import check_finite
+from headtail.methods._estimator import HeadClassifier
 from headtail.methods._selection import Selection
-from headtail.selection.simulated_tails import (
+from headtail.methods._simulated_tails import (
     SimulatedTail,
     cut_head_classes,
     weighted_recall,

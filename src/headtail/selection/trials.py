@@ -14,7 +14,7 @@ from headtail.labels import positions_of
 from headtail.methods._base_head import one_row_per_label, trained_heads
 from headtail.methods._estimator import HeadClassifier
 from headtail.methods._selection import mean_recalls
-from headtail.selection.simulated_tails import SimulatedTail
+from headtail.methods._simulated_tails import SimulatedTail
 
 __all__ = ["candidate_recalls", "keeps_leaked_rows"]
 

@@ -2,11 +2,17 @@
 
 from headtail.statistics.class_statistics import ClassStatistics, class_prototypes
 from headtail.statistics.shot_groups import Convention, ShotGroups, shot_groups
+from headtail.statistics.whitening import oas_shrinkage, shrink, whitening_map
+from headtail.statistics.within_class_scatter import WithinClassScatter
 
 __all__ = [
     "ClassStatistics",
     "Convention",
     "ShotGroups",
+    "WithinClassScatter",
     "class_prototypes",
+    "oas_shrinkage",
     "shot_groups",
+    "shrink",
+    "whitening_map",
 ]

@@ -12,7 +12,8 @@ from torch import Tensor
 from headtail.heads import Head, affine_head
 from headtail.methods._base_head import fitted_base
 from headtail.methods._constraints import Interval, StrOptions
-from headtail.methods._estimator import HeadClassifier, check_finite
+from headtail.methods._door import check_finite
+from headtail.methods._estimator import HeadClassifier
 from headtail.methods._selection import Selection
 from headtail.methods._validation import select_on_validation
 from headtail.methods.base import LinearClassifier

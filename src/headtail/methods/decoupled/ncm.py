@@ -11,11 +11,8 @@ from torch import Tensor
 
 from headtail.heads import CosineHead, Head, LinearHead
 from headtail.methods._constraints import StrOptions
-from headtail.methods._estimator import (
-    HeadClassifier,
-    check_directions,
-    computing_dtype,
-)
+from headtail.methods._door import computing_dtype
+from headtail.methods._estimator import HeadClassifier, check_directions
 from headtail.methods._growth import grow, merged_classes
 from headtail.statistics import ClassStatistics
 from headtail.tensors import row_blocks, unit

@@ -7,12 +7,16 @@ from headtail.methods.transfer.compositional import (
     CompositionalClassifier,
     TopDonors,
 )
+from headtail.methods.transfer.count_aware_transfer import (
+    CountAwareTransferClassifier,
+)
 from headtail.methods.transfer.metamodelnet import MetaModelNetClassifier
 from headtail.methods.transfer.model_regression import ModelRegressionClassifier
 
 __all__ = [
     "AlphaNetClassifier",
     "CompositionalClassifier",
+    "CountAwareTransferClassifier",
     "MetaModelNetClassifier",
     "ModelRegressionClassifier",
     "TopDonors",

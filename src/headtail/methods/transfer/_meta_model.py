@@ -16,7 +16,8 @@ from headtail.heads import LinearHead
 from headtail.labels import positions_of
 from headtail.methods._chain import Chain, entry_blocks
 from headtail.methods._constraints import Interval, StrOptions
-from headtail.methods._estimator import HeadClassifier, check_finite, computing_dtype
+from headtail.methods._door import check_finite, computing_dtype
+from headtail.methods._estimator import HeadClassifier
 from headtail.methods._generator import new_generator
 from headtail.methods._selection import Selection, mean_recalls
 from headtail.methods._validation import HeldOut, hold_out_or_open

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from headtail.methods._chain import Chain
-from headtail.methods._estimator import check_finite
+from headtail.methods._door import check_finite
 from headtail.methods.transfer._bank import (
     Bank,
     Scaled,

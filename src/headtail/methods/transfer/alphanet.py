@@ -14,7 +14,8 @@ from torch import Tensor
 from headtail.heads import LinearHead, linear_form
 from headtail.methods._base_head import fitted_base, has_trained_head
 from headtail.methods._constraints import Interval, StrOptions
-from headtail.methods._estimator import HeadClassifier, check_finite
+from headtail.methods._door import check_finite
+from headtail.methods._estimator import HeadClassifier
 from headtail.methods._frozen import frozen_logits
 from headtail.methods._generator import new_generator
 from headtail.methods._selection import Selection

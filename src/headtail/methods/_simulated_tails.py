@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from headtail.samplers import choose_per_class
+from headtail.samplers import capped_counts, choose_per_class
 from headtail.statistics import shot_groups
 from headtail.tensors import shown
 
@@ -97,7 +97,7 @@ def cut_head_classes(
     spare = ~kept & head[labels]
     held_back = spare & choose_per_class(
         torch.where(spare, labels, len(counts)),
-        _fair_quota(
+        _spare_quota(
             torch.bincount(labels[spare], minlength=len(counts)), max_held_back
         ),
         generator,
@@ -162,14 +162,6 @@ def _default_shots(counts: Tensor) -> list[int]:
     return [k for k in possible if 2 * k > least] or possible[-1:] or [1]
 
 
-def _fair_quota(sizes: Tensor, most: int) -> Tensor:
-    """Cap all classes at one number, so that no more than `most` are left in all."""
-    low, high = 1, max(int(sizes.max()), 1)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if int(sizes.clamp(max=middle).sum()) <= most:
-            low = middle
-        else:
-            high = middle - 1
+def _spare_quota(sizes: Tensor, most: int) -> Tensor:
     # One more class, without any, for the examples that are not to be chosen.
-    return torch.cat([sizes.clamp(max=low), sizes.new_zeros(1)])
+    return torch.cat([capped_counts(sizes, most), sizes.new_zeros(1)])

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headtail.selection.simulated_tails import weighted_recall
+from headtail.methods._simulated_tails import weighted_recall
 
 
 def group(n):

@@ -20,6 +20,8 @@ NAMES = (
     "learned_sweeps",
     "learned_speed",
     "method_tables",
+    "count_aware",
+    "count_aware_speed",
     "image_backbones",
     "image_tables",
     "image_speed",

@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import statistics
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -59,6 +60,28 @@ def median_time(function: Callable[[], Any], repeats: int) -> float:
         function()
         times.append(time.perf_counter() - begin)
     return statistics.median(times)
+
+
+def anonymous_mib() -> float:
+    """Return this process's memory that is not the page cache of a mapped file."""
+    status = Path("/proc/self/status").read_text()
+    line = next(x for x in status.splitlines() if x.startswith("RssAnon"))
+    return int(line.split()[1]) / 1024
+
+
+class Peak(threading.Thread):
+    """Sample memory until stopped."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.base = self.peak = anonymous_mib()
+        self.running = True
+
+    def run(self) -> None:
+        """Take the peak every 5 ms."""
+        while self.running:
+            self.peak = max(self.peak, anonymous_mib())
+            time.sleep(0.005)
 
 
 def write(name: str, result: dict[str, Any]) -> None:

@@ -1,13 +1,11 @@
 """Memory that a fit from a memory-mapped file takes beyond what was there before."""
 
 import tempfile
-import threading
-import time
 from pathlib import Path
 
 import torch
 
-from benchmarks.common import imagenet_lt_features, write
+from benchmarks.common import Peak, imagenet_lt_features, write
 from headtail import (
     CompositionalClassifier,
     CosineClassifier,
@@ -15,29 +13,6 @@ from headtail import (
     FeatureSet,
     NearestClassMeanClassifier,
 )
-
-
-def anonymous_mib() -> float:
-    """Return this process's memory that is not the page cache of a mapped file."""
-    status = Path("/proc/self/status").read_text()
-    line = next(x for x in status.splitlines() if x.startswith("RssAnon"))
-    return int(line.split()[1]) / 1024
-
-
-class Peak(threading.Thread):
-    """Sample memory until stopped."""
-
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.base = self.peak = anonymous_mib()
-        self.running = True
-
-    def run(self) -> None:
-        """Take the peak every 5 ms."""
-        while self.running:
-            self.peak = max(self.peak, anonymous_mib())
-            time.sleep(0.005)
-
 
 with tempfile.TemporaryDirectory() as folder:
     path = Path(folder) / "features.npz"

@@ -21,6 +21,7 @@ from headtail.methods.decoupled import (
 from headtail.methods.transfer import (
     AlphaNetClassifier,
     CompositionalClassifier,
+    CountAwareTransferClassifier,
     MetaModelNetClassifier,
     ModelRegressionClassifier,
 )
@@ -46,7 +47,7 @@ class Method:
     family
         ``"base"``, ``"loss"``, ``"decoupled"`` or ``"transfer"``.
     paper
-        Address of the paper.
+        Address of the paper; of the card where the method is our own.
     summary
         What it does, in one line.
     parameters
@@ -202,7 +203,6 @@ METHODS: tuple[Method, ...] = (
         family="transfer",
         paper="https://openaccess.thecvf.com/content/CVPR2022/html/Parisot_Long-Tail_Recognition_via_Compositional_Knowledge_Transfer_CVPR_2022_paper.html",
         summary="Compose each class's classifier from those of well-known classes.",
-        recommended=True,
     ),
     Method(
         name="alphanet",
@@ -240,6 +240,14 @@ METHODS: tuple[Method, ...] = (
         family="transfer",
         paper="https://proceedings.neurips.cc/paper/2017/hash/147ebe637038ca50a1265abac8dea181-Abstract.html",
         summary="Learn how weights grow with data, and let those of tail classes grow.",
+    ),
+    Method(
+        name="count-aware-transfer",
+        estimator=CountAwareTransferClassifier,
+        family="transfer",
+        paper="docs/methods/count-aware-transfer.md",
+        summary="Whiten, train balanced, borrow by count; it chooses its own settings.",
+        recommended=True,
     ),
 )
 

@@ -17,7 +17,7 @@ from headtail.tensors import row_blocks, unit
 __all__ = ["BalancedWeights", "directions_of_rows", "train_balanced"]
 
 # Examples shown in all, and epochs at most: from the prototypes on, and on whitened
-# features, more of either changed little (docs/methods/count_aware_transfer.md).
+# features, more of either changed little (docs/methods/count-aware-transfer.md).
 _MOST_SHOWN = 2**16
 _MOST_EPOCHS = 5
 _BATCH = 128

@@ -132,7 +132,7 @@ class CountAwareTransferClassifier(HeadClassifier):
         self,
         *,
         shrinkage: float = 0.8,
-        max_head_loss: float = 0.06,
+        max_head_loss: float = 0.07,
         random_state: Any = None,
         device: Any = None,
     ) -> None:

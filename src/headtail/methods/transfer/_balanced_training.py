@@ -66,6 +66,8 @@ def train_balanced(
     rows: Int[Tensor, " n_rows"],
     prototypes: Float[Tensor, "n_classes n_features"],
     generator: torch.Generator,
+    *,
+    noise: float = 0.0,
 ) -> BalancedWeights:
     """Train with the balanced softmax; the weights start as the prototypes.
 
@@ -81,14 +83,24 @@ def train_balanced(
         Their indices.
     prototypes
         Directions of the class means.
+    noise
+        Expected length of the noise that is added to every direction.
     """
     rows, labels = _shown_rows(rows, labels, len(prototypes), generator)
     counts = torch.bincount(labels, minlength=len(prototypes))
     weight = _SCALE * unit(prototypes - prototypes.mean(dim=0))
     weight.requires_grad_()
     bias = weight.new_zeros(len(weight), requires_grad=True)
+
+    def logits(batch: Tensor) -> Tensor:
+        shown = directions(rows[batch])
+        if noise:
+            drawn = torch.randn(shown.shape, generator=generator).to(shown)
+            shown = unit(shown + noise / math.sqrt(shown.shape[1]) * drawn)
+        return shown @ weight.T + bias
+
     train(
-        lambda batch: directions(rows[batch]) @ weight.T + bias,
+        logits,
         [weight, bias],
         labels,
         loss=BalancedSoftmaxLoss(counts).to(weight.device),

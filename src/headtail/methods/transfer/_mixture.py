@@ -40,6 +40,9 @@ class Mixture(NamedTuple):
         Classes with more examples than this give.
     temperature
         Multiplies the cosine in the attention.
+    noise
+        Length of the noise that is added to the unit directions trained on: whitened,
+        it has the covariance that all classes share.
     """
 
     members: Members
@@ -49,6 +52,7 @@ class Mixture(NamedTuple):
     half_count: float
     donors: int
     temperature: float
+    noise: float = 0.0
 
 
 def count_factor(

@@ -29,8 +29,9 @@ __all__ = ["MEMORISED", "UNKNOWN", "choose_mixture", "donor_thresholds"]
 
 # Where no tail can be simulated, and where the search starts.
 UNKNOWN = Mixture("both", 0.0, 0.25, 0.5, 20.0, 20, 10.0)
-# Where simulated tails are recognised so well that they tell nothing of real ones.
-MEMORISED = Mixture("composed", 0.25, 0.25, 0.0, 5.0, 20, 10.0)
+# Where simulated tails are recognised so well that they tell nothing of real ones: the
+# network knows its training examples by heart, and new ones will scatter more.
+MEMORISED = Mixture("composed", 0.25, 0.25, 0.0, 5.0, 20, 10.0, noise=0.5)
 _TOO_EASY = 0.9
 
 _PRIORS = (-0.25, -0.125, 0.0, 0.125, 0.25, 0.375, 0.5)

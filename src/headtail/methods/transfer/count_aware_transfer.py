@@ -67,7 +67,7 @@ class CountAwareTransferClassifier(HeadClassifier):
     mixture_ : dict
         What was chosen: ``"members"`` (``"linear"``, ``"composed"`` or ``"both"``),
         ``"prior"``, ``"transfer"``, ``"prototype"``, ``"half_count"``, ``"donors"``,
-        ``"temperature"``.
+        ``"temperature"``, ``"noise"``.
     selection_ : Selection or None
         The mixtures that were tried, and on which simulated tails; None where no tail
         could be simulated.
@@ -169,6 +169,7 @@ class CountAwareTransferClassifier(HeadClassifier):
                 torch.arange(len(positions)),
                 self._prototypes(),
                 generator,
+                noise=mixture.noise,
             )
             self.weight_, self.bias_ = (part.cpu().numpy() for part in weights)
             self.trained_counts_ = self.class_counts_.copy()

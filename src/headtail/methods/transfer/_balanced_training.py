@@ -20,8 +20,10 @@ __all__ = ["BalancedWeights", "directions_of_rows", "train_balanced"]
 # features, more of either changed little (docs/methods/count-aware-transfer.md).
 _MOST_SHOWN = 2**16
 _MOST_EPOCHS = 5
-_BATCH = 128
 _LEAST_STEPS_PER_EPOCH = 32
+# Where one epoch is many steps, larger batches make fuller matrix products; the rate
+# grows with the root of the batch.
+_BATCH, _LARGE_BATCH, _LARGE_FROM = 128, 512, 2**15
 _RATE = 20.0
 _DECAY = 1e-5
 # Length of the weights before training, as cosine heads start with.
@@ -87,6 +89,7 @@ def train_balanced(
         Expected length of the noise that is added to every direction.
     """
     rows, labels = _shown_rows(rows, labels, len(prototypes), generator)
+    batch_size = _LARGE_BATCH if len(rows) >= _LARGE_FROM else _BATCH
     counts = torch.bincount(labels, minlength=len(prototypes))
     weight = _SCALE * unit(prototypes - prototypes.mean(dim=0))
     weight.requires_grad_()
@@ -108,9 +111,9 @@ def train_balanced(
         epochs=min(math.ceil(_MOST_SHOWN / len(rows)), _MOST_EPOCHS),
         generator=generator,
         optimizer="sgd",
-        learning_rate=_RATE,
+        learning_rate=_RATE * math.sqrt(batch_size / _BATCH),
         weight_decay=_DECAY,
-        batch_size=min(_BATCH, math.ceil(len(rows) / _LEAST_STEPS_PER_EPOCH)),
+        batch_size=min(batch_size, math.ceil(len(rows) / _LEAST_STEPS_PER_EPOCH)),
         label="training the balanced classifier",
     )
     weight, bias = weight.detach(), bias.detach()

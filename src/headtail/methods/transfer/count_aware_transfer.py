@@ -153,7 +153,6 @@ class CountAwareTransferClassifier(HeadClassifier):
             self._fit_space(features, positions)
             map, center = self._space()
             directions = directions_of_rows(features, map, center)
-            self.mixture_ = {}
             mixture, self.selection_ = choose_mixture(
                 directions,
                 positions,

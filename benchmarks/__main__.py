@@ -20,6 +20,7 @@ NAMES = (
     "learned_sweeps",
     "learned_speed",
     "method_tables",
+    "count_aware_choices",
     "count_aware",
     "count_aware_speed",
     "image_backbones",

@@ -59,14 +59,14 @@ PATCHED: dict[str, tuple[str, Any]] = {
 
 
 @contextmanager
-def patched(name: str, value: Any) -> Iterator[None]:
-    """Give a constant of the search another value."""
-    before = getattr(_mixture_search, name)
-    setattr(_mixture_search, name, value)
+def patched(name: str, value: Any, module: Any = _mixture_search) -> Iterator[None]:
+    """Give a constant of a module, of the search if none is named, another value."""
+    before = getattr(module, name)
+    setattr(module, name, value)
     try:
         yield
     finally:
-        setattr(_mixture_search, name, before)
+        setattr(module, name, before)
 
 
 def fitted(train: FeatureSet, seed: int, **parameters: Any) -> Any:

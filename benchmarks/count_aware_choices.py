@@ -38,8 +38,10 @@ VARIANTS: dict[str, Variant] = {
     **{f"rate {r:g}": ({}, [(_balanced_training, "_RATE", r)]) for r in (10.0, 40.0)},
     "15 epochs": (
         {},
-        [(_balanced_training, "_MOST_EPOCHS", 15)]
-        + [(_balanced_training, "_MOST_SHOWN", 2**18)],
+        [
+            (_balanced_training, "_MOST_EPOCHS", 15),
+            (_balanced_training, "_MOST_SHOWN", 2**18),
+        ],
     ),
     **{
         f"memorised: prior {p}": (
@@ -112,7 +114,8 @@ def table(sets: dict[str, dict[str, list[float]]]) -> str:
     ]
     for name in VARIANTS:
         cells = [
-            f"{100 * r[name][3]:.1f} ({100 * r[name][2]:.0f})" for r in sets.values()
+            f"{100 * rows[name][3]:.1f} ({100 * rows[name][2]:.0f})"
+            for rows in sets.values()
         ]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)

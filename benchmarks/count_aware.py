@@ -30,6 +30,7 @@ OURS = "count-aware-transfer"
 # The best of the other rows of the method tables, on each of the three sets.
 RIVALS = ("ldam-drw", "over-sampling", "compositional")
 CAPS = (100, 50)
+SMALL_RIVALS = ("ldam-drw", "compositional")
 
 Mixture = dict[str, Any]
 # What is taken out of the mixture that was chosen, all else as it was.
@@ -89,44 +90,53 @@ def figures(
     return evaluate(test.targets, proba, counts, n_replicates=n_replicates)
 
 
-def rivals(train: FeatureSet, test: FeatureSet) -> dict[str, Any]:
-    """Return per method the groups of every seed, and ours minus it, paired."""
-    rows: dict[str, Any] = {}
-    found: dict[str, list[Evaluation]] = {}
-    for name in (OURS, *RIVALS):
+def rivals(
+    train: FeatureSet, test: FeatureSet, ours: list[Evaluation]
+) -> dict[str, Any]:
+    """Return the groups of every seed per method, and ours minus it, paired."""
+    rows: dict[str, Any] = {OURS: {"seeds": [groups_of(e) for e in ours]}}
+    for name in RIVALS:
+        found = []
         for seed in SEEDS:
             classifier = get_method(name).build().set_params(random_state=seed)
             classifier.fit(train.features, train.targets)
-            found.setdefault(name, []).append(figures(train, test, classifier, 1000))
-            if name == OURS:
-                rows.setdefault("mixtures", []).append(dict(classifier.mixture_))
-        rows[name] = {"seeds": [[e[g].value for g in GROUPS] for e in found[name]]}
-    for name in RIVALS:
-        pairs = list(zip(found[OURS], found[name], strict=True))
+            found.append(figures(train, test, classifier, 1000))
+        pairs = list(zip(ours, found, strict=True))
         # The mean over the seeds, on the same resampled test examples.
         ends = interval(np.mean([a.replicates - b.replicates for a, b in pairs], 0))
-        rows[name]["ours_minus_it"] = {
-            group: [
-                float(np.mean([a[group].value - b[group].value for a, b in pairs])),
-                *ends[FIGURES.index(group)].tolist(),
-            ]
-            for group in ("few", "all")
+        rows[name] = {
+            "seeds": [groups_of(e) for e in found],
+            "ours_minus_it": {
+                group: [
+                    float(np.mean([a[group].value - b[group].value for a, b in pairs])),
+                    *ends[FIGURES.index(group)].tolist(),
+                ]
+                for group in ("few", "all")
+            },
         }
     return rows
 
 
-def ablation(train: FeatureSet, test: FeatureSet) -> dict[str, list[list[float]]]:
-    """Return the groups of every seed, whole and with each part removed."""
+def groups_of(evaluation: Evaluation) -> list[float]:
+    return [evaluation[group].value for group in GROUPS]
+
+
+def ablation(
+    train: FeatureSet, test: FeatureSet
+) -> tuple[dict[str, list[list[float]]], list[Evaluation], list[Mixture]]:
+    """Return groups of every seed per variant, the whole's figures, its mixtures."""
     rows: dict[str, list[list[float]]] = {}
+    whole, mixtures = [], []
 
     def record(name: str, classifier: Any) -> None:
-        result = figures(train, test, classifier)
-        rows.setdefault(name, []).append([result[g].value for g in GROUPS])
+        rows.setdefault(name, []).append(groups_of(figures(train, test, classifier)))
 
     for seed in SEEDS:
         classifier = fitted(train, seed)
-        record("as chosen", classifier)
+        whole.append(figures(train, test, classifier, 1000))
+        rows.setdefault("as chosen", []).append(groups_of(whole[-1]))
         chosen = dict(classifier.mixture_)
+        mixtures.append(chosen)
         for name, change in REMOVED.items():
             classifier.mixture_ = change(chosen)
             classifier._compose_head()
@@ -136,7 +146,7 @@ def ablation(train: FeatureSet, test: FeatureSet) -> dict[str, list[list[float]]
         for name, (constant, value) in PATCHED.items():
             with patched(constant, value):
                 record(name, fitted(train, seed))
-    return rows
+    return rows, whole, mixtures
 
 
 def capped(train: FeatureSet, most: int) -> FeatureSet:
@@ -152,7 +162,7 @@ def small_heads(train: FeatureSet, test: FeatureSet) -> dict[str, Any]:
     rows: dict[str, Any] = {}
     for most in CAPS:
         part = capped(train, most)
-        for name in (OURS, *RIVALS):
+        for name in (OURS, *SMALL_RIVALS):
             values = []
             for seed in SEEDS:
                 classifier = get_method(name).build().set_params(random_state=seed)
@@ -195,12 +205,12 @@ def rival_table(sets: dict[str, Any]) -> str:
 def small_table(sets: dict[str, Any]) -> str:
     """Return all-class accuracy with small heads as Markdown."""
     lines = [
-        f"| set | at most | {' | '.join((OURS, *RIVALS))} |",
-        "|---|---|" + "---|" * (1 + len(RIVALS)),
+        f"| set | at most | {' | '.join((OURS, *SMALL_RIVALS))} |",
+        "|---|---|" + "---|" * (1 + len(SMALL_RIVALS)),
     ]
     for name, caps in sets.items():
         for most, rows in caps.items():
-            means = [f"{100 * np.mean(rows[m]):.1f}" for m in (OURS, *RIVALS)]
+            means = [f"{100 * np.mean(rows[m]):.1f}" for m in (OURS, *SMALL_RIVALS)]
             lines.append(f"| {name} | {most} | {' | '.join(means)} |")
     return "\n".join(lines)
 
@@ -216,15 +226,15 @@ def pages(result: dict[str, Any]) -> str:
 def main() -> None:
     """Measure and print everything."""
     result: dict[str, Any] = {"groups": GROUPS, "seeds": list(SEEDS)}
-    for part in ("rivals", "ablation", "small_heads"):
-        result[part] = {}
+    result |= {part: {} for part in ("rivals", "mixtures", "ablation", "small_heads")}
     for name in SETS:
         train, test = load(name, "train"), load(name, "test")
-        result["rivals"][name] = rivals(train, test)
-        result["ablation"][name] = ablation(train, test)
+        rows, ours, mixtures = ablation(train, test)
+        result["ablation"][name], result["mixtures"][name] = rows, mixtures
         result["small_heads"][name] = small_heads(train, test)
+        result["rivals"][name] = rivals(train, test, ours)
+        write("count_aware", result)
         print(f"{name}: measured", flush=True)
-    write("count_aware", result)
     print(pages(result))
 
 

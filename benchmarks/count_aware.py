@@ -219,7 +219,8 @@ def pages(result: dict[str, Any]) -> str:
     """Return the tables of the card."""
     parts = [rival_table(result["rivals"])]
     for name, rows in result["ablation"].items():
-        parts += [f"### {name} ({SETS[name]})", table(list(rows), rows, "variant")]
+        variants = ["as chosen", *REMOVED, *REFITTED, *PATCHED]
+        parts += [f"### {name} ({SETS[name]})", table(variants, rows, "variant")]
     return "\n\n".join([*parts, small_table(result["small_heads"])])
 
 

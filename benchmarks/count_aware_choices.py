@@ -108,6 +108,8 @@ def measure(train: FeatureSet, validation: FeatureSet) -> dict[str, list[float]]
 
 def table(sets: dict[str, dict[str, list[float]]]) -> str:
     """Return accuracy over all classes (few-shot classes) in percent, as Markdown."""
+    names = [*SETS, *LETTERS, *(f"images-{name}" for name in NETWORKS)]
+    sets = {name: sets[name] for name in names if name in sets}
     lines = [
         f"| variant | {' | '.join(sets)} |",
         "|---|" + "---|" * len(sets),

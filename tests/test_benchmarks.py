@@ -5,7 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import image_tables, learned_transfer
+from benchmarks import (
+    count_aware,
+    count_aware_choices,
+    image_tables,
+    learned_transfer,
+)
 from benchmarks.method_tables import pages, table
 from headtail.registry import METHODS
 from headtail.workflow import TRAINED
@@ -49,6 +54,23 @@ def test_the_cards_of_learned_transfer_hold_the_tables_of_the_results():
     assert learned_transfer.card_table(tables) in alphanet
     chain = learned_transfer.chain_table(tables, RESULTS["tables"])
     assert chain in (cards / "metamodelnet.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("count_aware", count_aware.pages),
+        (
+            "count_aware_choices",
+            lambda result: count_aware_choices.table(result["sets"]),
+        ),
+    ],
+)
+def test_the_card_of_count_aware_transfer_holds_the_tables(name, shown):
+    path = ROOT / "benchmarks" / "results" / f"{name}.json"
+    card = ROOT / "docs" / "methods" / "count-aware-transfer.md"
+    result = json.loads(path.read_text("utf-8"))
+    assert shown(result) in card.read_text("utf-8")
 
 
 def test_the_page_holds_the_tables_from_images():

@@ -113,8 +113,8 @@ def whitened_head(
 ) -> Head:
     """Return a head on raw features from one on (x - center) · map.
 
-    A linear head takes the map into its weight and bias and stays one; another head,
-    or one that centers or normalizes after the map, is wrapped in a `WhitenedHead`.
+    A linear head takes the map, and its own center, into its weight and bias and stays
+    one; another head, or one that normalizes after the map, is wrapped.
 
     Examples
     --------
@@ -124,12 +124,14 @@ def whitened_head(
     >>> head.weight.tolist(), head.bias.tolist()
     ([[1.0, 0.0], [0.0, 2.0]], [-1.0, -2.0])
     """
-    plain = isinstance(head, LinearHead) and not head.normalize and head.center is None
-    if not plain or not isinstance(head, LinearHead):
+    if not isinstance(head, LinearHead) or head.normalize:
         return WhitenedHead(head, map, center, normalize=normalize)
     # In float64: the shift may be a small difference of large numbers.
-    weight = head.weight.double() @ map.double().T.to(head.weight.device)
-    shift = -weight @ center.double().to(weight.device)
+    map, center = (part.double().to(head.weight.device) for part in (map, center))
+    weight = head.weight.double() @ map.T
+    shift = -weight @ center
+    if head.center is not None:
+        shift = shift - head.weight.double() @ head.center.double()
     if head.bias is not None:
         shift = shift + head.bias.double()
     dtype = head.weight.dtype

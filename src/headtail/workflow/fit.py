@@ -53,8 +53,15 @@ def fit_method(
     given = dict(parameters or {})
     unknown = sorted(set(given) - set(known))
     if unknown:
+        hint = ""
+        if "base" in unknown:
+            able = [
+                m.name for m in METHODS if "base" in m.build().get_params(deep=False)
+            ]
+            hint = f" Methods that build on a base are {able}."
         raise ValueError(
             f"Method {row.name!r} has no parameter {unknown}; it has {sorted(known)}."
+            f"{hint}"
         )
     if "random_state" in known:
         given.setdefault("random_state", random_state)

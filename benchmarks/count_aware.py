@@ -1,33 +1,30 @@
 """Count-aware transfer: against its rivals, with parts removed, and with small heads.
 
-``python -m benchmarks count_aware`` measures everything and prints the tables of the
-card, docs/methods/count-aware-transfer.md.
+``python -m benchmarks count_aware`` measures what the results lack, and prints the
+tables of the card, docs/methods/count-aware-transfer.md.
+``python -m benchmarks.count_aware --all`` measures everything again.
 """
 
+import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from benchmarks.common import SETS, load, write
-from headtail import (
-    CountAwareTransferClassifier,
-    FeatureSet,
-    WithinClassWhitening,
-    evaluate,
-)
+from benchmarks.common import RESULTS, SETS, load, write
+from headtail import CountAwareTransferClassifier, FeatureSet, evaluate
 from headtail.evaluation import Evaluation
 from headtail.evaluation.bootstrap import interval
 from headtail.evaluation.metrics import FIGURES
 from headtail.methods.transfer import _mixture_search
 from headtail.registry import get_method
-from headtail.tensors import as_tensor, unit
 
 SEEDS = range(5)
 GROUPS = ("many", "medium", "few", "all")
 OURS = "count-aware-transfer"
-# The best of the other rows of the method tables, on each of the three sets.
+# The best other row on foreign and native; on plankton; and whose formula ours has.
 RIVALS = ("ldam-drw", "over-sampling", "compositional")
 CAPS = (100, 50)
 SMALL_RIVALS = ("ldam-drw", "compositional")
@@ -42,14 +39,12 @@ REMOVED: dict[str, Callable[[Mixture], Mixture]] = {
     "without prototypes (b = 0)": lambda m: m | {"prototype": 0.0},
     "a and b the same for every count": lambda m: m | {"half_count": 1e6},
     "without prior correction": lambda m: m | {"prior": 0.0},
-    "no simulated tails (the safe start)": lambda m: (
-        _mixture_search.UNKNOWN._asdict() | {"donors": m["donors"]}
-    ),
+    "the start of the search": lambda m: _mixture_search.UNKNOWN._asdict(),
 }
 # What needs another fit.
 REFITTED: dict[str, dict[str, Any]] = {
     "without whitening": {"shrinkage": 1.0},
-    "analytic shrinkage (OAS)": {"shrinkage": "oas"},
+    "analytic shrinkage (OAS)": {"shrinkage": "auto"},
     "no limit to what the head loses": {"max_head_loss": 1.0},
 }
 # What needs other constants: every tail tells, however well it is recognised.
@@ -71,12 +66,7 @@ def patched(name: str, value: Any, module: Any = _mixture_search) -> Iterator[No
 
 
 def fitted(train: FeatureSet, seed: int, **parameters: Any) -> Any:
-    """Return a fitted classifier; shrinkage "oas" is the transformer's "auto"."""
-    if parameters.get("shrinkage") == "oas":
-        rows = unit(as_tensor(np.asarray(train.features, np.float32)))
-        parameters["shrinkage"] = (
-            WithinClassWhitening().fit(rows, train.targets).shrinkage_
-        )
+    """Return a fitted classifier."""
     classifier = CountAwareTransferClassifier(random_state=seed, **parameters)
     return classifier.fit(train.features, train.targets)
 
@@ -90,29 +80,31 @@ def figures(
     return evaluate(test.targets, proba, counts, n_replicates=n_replicates)
 
 
-def rivals(
-    train: FeatureSet, test: FeatureSet, ours: list[Evaluation]
-) -> dict[str, Any]:
+def rivals(train: FeatureSet, test: FeatureSet) -> dict[str, Any]:
     """Return the groups of every seed per method, and ours minus it, paired."""
-    rows: dict[str, Any] = {OURS: {"seeds": [groups_of(e) for e in ours]}}
-    for name in RIVALS:
-        found = []
+    found: dict[str, list[Evaluation]] = {}
+    mixtures = []
+    for name in (OURS, *RIVALS):
         for seed in SEEDS:
             classifier = get_method(name).build().set_params(random_state=seed)
             classifier.fit(train.features, train.targets)
-            found.append(figures(train, test, classifier, 1000))
-        pairs = list(zip(ours, found, strict=True))
+            found.setdefault(name, []).append(figures(train, test, classifier, 1000))
+            if name == OURS:
+                mixtures.append(dict(classifier.mixture_))
+    rows: dict[str, Any] = {
+        name: {"seeds": [groups_of(e) for e in found[name]]} for name in found
+    }
+    rows[OURS]["mixtures"] = mixtures
+    for name in RIVALS:
+        pairs = list(zip(found[OURS], found[name], strict=True))
         # The mean over the seeds, on the same resampled test examples.
         ends = interval(np.mean([a.replicates - b.replicates for a, b in pairs], 0))
-        rows[name] = {
-            "seeds": [groups_of(e) for e in found],
-            "ours_minus_it": {
-                group: [
-                    float(np.mean([a[group].value - b[group].value for a, b in pairs])),
-                    *ends[FIGURES.index(group)].tolist(),
-                ]
-                for group in ("few", "all")
-            },
+        rows[name]["ours_minus_it"] = {
+            group: [
+                float(np.mean([a[group].value - b[group].value for a, b in pairs])),
+                *ends[FIGURES.index(group)].tolist(),
+            ]
+            for group in ("few", "all")
         }
     return rows
 
@@ -122,31 +114,32 @@ def groups_of(evaluation: Evaluation) -> list[float]:
 
 
 def ablation(
-    train: FeatureSet, test: FeatureSet
-) -> tuple[dict[str, list[list[float]]], list[Evaluation], list[Mixture]]:
-    """Return groups of every seed per variant, the whole's figures, its mixtures."""
+    train: FeatureSet, test: FeatureSet, known: dict[str, Any]
+) -> dict[str, list[list[float]]]:
+    """Return groups of every seed per variant: those that are not known, and those."""
     rows: dict[str, list[list[float]]] = {}
-    whole, mixtures = [], []
 
     def record(name: str, classifier: Any) -> None:
         rows.setdefault(name, []).append(groups_of(figures(train, test, classifier)))
 
     for seed in SEEDS:
-        classifier = fitted(train, seed)
-        whole.append(figures(train, test, classifier, 1000))
-        rows.setdefault("as chosen", []).append(groups_of(whole[-1]))
-        chosen = dict(classifier.mixture_)
-        mixtures.append(chosen)
-        for name, change in REMOVED.items():
+        removed = {"as chosen": lambda m: m, **REMOVED}
+        removed = {k: change for k, change in removed.items() if k not in known}
+        if removed:
+            classifier = fitted(train, seed)
+            chosen = dict(classifier.mixture_)
+        for name, change in removed.items():
             classifier.mixture_ = change(chosen)
             classifier._compose_head()
             record(name, classifier)
         for name, parameters in REFITTED.items():
-            record(name, fitted(train, seed, **parameters))
+            if name not in known:
+                record(name, fitted(train, seed, **parameters))
         for name, (constant, value) in PATCHED.items():
-            with patched(constant, value):
-                record(name, fitted(train, seed))
-    return rows, whole, mixtures
+            if name not in known:
+                with patched(constant, value):
+                    record(name, fitted(train, seed))
+    return known | rows
 
 
 def capped(train: FeatureSet, most: int) -> FeatureSet:
@@ -191,7 +184,8 @@ def rival_table(sets: dict[str, Any]) -> str:
         "| set | rival | few: ours - rival | all: ours - rival |",
         "|---|---|---|---|",
     ]
-    for name, rows in sets.items():
+    for name in SETS:
+        rows = sets[name]
         for rival in RIVALS:
             gaps = rows[rival]["ours_minus_it"]
             cells = []
@@ -208,8 +202,9 @@ def small_table(sets: dict[str, Any]) -> str:
         f"| set | at most | {' | '.join((OURS, *SMALL_RIVALS))} |",
         "|---|---|" + "---|" * (1 + len(SMALL_RIVALS)),
     ]
-    for name, caps in sets.items():
-        for most, rows in caps.items():
+    for name in SETS:
+        for most in CAPS:
+            rows = sets[name][str(most)]
             means = [f"{100 * np.mean(rows[m]):.1f}" for m in (OURS, *SMALL_RIVALS)]
             lines.append(f"| {name} | {most} | {' | '.join(means)} |")
     return "\n".join(lines)
@@ -218,22 +213,33 @@ def small_table(sets: dict[str, Any]) -> str:
 def pages(result: dict[str, Any]) -> str:
     """Return the tables of the card."""
     parts = [rival_table(result["rivals"])]
-    for name, rows in result["ablation"].items():
+    for name in SETS:
+        rows = result["ablation"][name]
         variants = ["as chosen", *REMOVED, *REFITTED, *PATCHED]
         parts += [f"### {name} ({SETS[name]})", table(variants, rows, "variant")]
     return "\n\n".join([*parts, small_table(result["small_heads"])])
 
 
+def stored() -> dict[str, Any]:
+    """Return what was measured before."""
+    path = RESULTS / "count_aware.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
 def main() -> None:
-    """Measure and print everything."""
-    result: dict[str, Any] = {"groups": GROUPS, "seeds": list(SEEDS)}
-    result |= {part: {} for part in ("rivals", "mixtures", "ablation", "small_heads")}
+    """Measure what is lacking, and print the tables."""
+    result = {} if "--all" in sys.argv else stored()
+    result |= {"groups": GROUPS, "seeds": list(SEEDS)}
+    for part in ("rivals", "ablation", "small_heads"):
+        result.setdefault(part, {})
     for name in SETS:
         train, test = load(name, "train"), load(name, "test")
-        rows, ours, mixtures = ablation(train, test)
-        result["ablation"][name], result["mixtures"][name] = rows, mixtures
-        result["small_heads"][name] = small_heads(train, test)
-        result["rivals"][name] = rivals(train, test, ours)
+        known = result["ablation"].get(name, {})
+        result["ablation"][name] = ablation(train, test, known)
+        if name not in result["small_heads"]:
+            result["small_heads"][name] = small_heads(train, test)
+        if name not in result["rivals"]:
+            result["rivals"][name] = rivals(train, test)
         write("count_aware", result)
         print(f"{name}: measured", flush=True)
     print(pages(result))

@@ -40,7 +40,7 @@ VARIANTS: dict[str, Variant] = {
         {},
         [
             (_balanced_training, "_MOST_EPOCHS", 15),
-            (_balanced_training, "_MOST_SHOWN", 2**18),
+            (_balanced_training, "_MOST_SHOWN", 2**19),
         ],
     ),
     **{
@@ -82,7 +82,7 @@ def development_sets() -> Iterator[tuple[str, FeatureSet, FeatureSet]]:
         if (RUNS / f"resnet32-{name}-0" / "last.safetensors").exists():
             from benchmarks.image_tables import features_of
 
-            splits = features_of(name)
+            splits = features_of(name, ("train", "val"))
             yield f"images-{name}", splits["train"], splits["val"]
 
 

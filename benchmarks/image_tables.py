@@ -1,12 +1,15 @@
 """What the networks of `image_backbones` and all methods make of CIFAR-100-LT's images.
 
 ``python -m benchmarks image_tables``: CKT's tables 4 and 5 and its figure 2 in small,
-and every method on the features of two of the networks; docs/benchmarks.md.
+and every method on the features of two of the networks; docs/benchmarks.md. Of the
+methods those are measured that the results lack;
+``python -m benchmarks.image_tables --all`` measures every one again.
 """
 
 import itertools
 import json
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -34,8 +37,10 @@ def network(name: str) -> ImageClassifier:
     return ImageClassifier.load(folder / "last.safetensors")
 
 
-def features_of(name: str) -> dict[str, FeatureSet]:
-    """Return the features of all splits, extracted once."""
+def features_of(
+    name: str, splits: Sequence[str] = ("train", "val", "test")
+) -> dict[str, FeatureSet]:
+    """Return the features of the splits, extracted once."""
     model = network(name)
     return {
         split: extract(
@@ -44,7 +49,7 @@ def features_of(name: str) -> dict[str, FeatureSet]:
             preprocessing=model.preprocessing,
             bf16=True,
         )
-        for split in ("train", "val", "test")
+        for split in splits
     }
 
 
@@ -141,6 +146,8 @@ def all_methods(
                     gain = result.difference(method)[group]
                     row[f"gain_{group}"] = [gain.value, gain.low, gain.high]
         print(f"{name}: seed {seed}", flush=True)
+    if known and known[TRAINED] != rows[TRAINED]:
+        raise SystemExit(f"the network of {name} is another one: measure with --all")
     return rows | known
 
 

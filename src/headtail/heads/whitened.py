@@ -70,6 +70,8 @@ class WhitenedHead(Head):
         self.register_buffer("center", center)
         self.normalize = normalize
         self._set_classes(head.classes if classes is None else classes)
+        # One order of the classes: that of this head.
+        self.head.classes = self.classes
 
     @property
     def n_classes(self) -> int:
@@ -124,7 +126,11 @@ def whitened_head(
     >>> head.weight.tolist(), head.bias.tolist()
     ([[1.0, 0.0], [0.0, 2.0]], [-1.0, -2.0])
     """
-    if not isinstance(head, LinearHead) or head.normalize:
+    if (
+        not isinstance(head, LinearHead)
+        or head.normalize
+        or map.shape[-1] != head.n_features  # which the wrapper refuses
+    ):
         return WhitenedHead(head, map, center, normalize=normalize)
     # In float64: the shift may be a small difference of large numbers.
     map, center = (part.double().to(head.weight.device) for part in (map, center))

@@ -25,7 +25,8 @@ class Selection:
         Every candidate's mean recall over the classes of the held-out data; of a
         simulated tail, with the shot groups weighted as in the real data.
     best_index
-        Position of the chosen candidate: the first of those with the best score.
+        Position of the chosen candidate: the first of those with the best score, of
+        those that the estimator's other conditions allow.
     data
         What the scores were computed on, in words.
     n_samples

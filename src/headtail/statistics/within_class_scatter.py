@@ -7,19 +7,21 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from headtail.statistics.class_statistics import ClassStatistics
-from headtail.tensors import as_tensor, row_blocks
+from headtail.tensors import as_tensor, row_blocks, unit
 
 __all__ = ["WithinClassScatter"]
 
 # Rows whose products are added up at once, in their own precision.
 _ROWS_AT_ONCE = 4096
 
-# What float32 holds without loss. Wider numbers are multiplied in float64.
+# What float32 holds without loss. Wider numbers are multiplied in float64, and so are
+# those whose squares float32 cannot hold.
 _SHORT = (torch.float32, torch.float16, torch.bfloat16, torch.uint8, torch.int8)
+_SAFE_PEAK = (1e-15, 1e15)
 
 
 class WithinClassScatter:
-    """Counts and sums per class, and one matrix of second moments for all of them.
+    """Counts and sums per class, and one matrix of how examples scatter about them.
 
     The examples themselves are not needed again: statistics of parts can be merged,
     and examples can be forgotten. Features are read in blocks and never changed.
@@ -28,6 +30,8 @@ class WithinClassScatter:
     ----------
     n_classes, n_features
         Sizes; `add_class` appends a class later.
+    normalize
+        Whether features are scaled to unit length first (a zero row stays zero).
     device
         Where the statistics live; features are sent there block by block.
 
@@ -35,10 +39,14 @@ class WithinClassScatter:
     ----------
     statistics : ClassStatistics
         Counts and sums per class.
-    moments : Tensor
-        Σ (x - origin)(x - origin)ᵀ over all examples, float64.
-    origin : Tensor
-        The mean of the first examples: near the data, so that no digits are lost.
+    within : Tensor
+        Σ (x - mean of its class)(x - mean of its class)ᵀ over all examples, float64.
+
+    References
+    ----------
+    Chan, Golub, LeVeque. "Algorithms for Computing the Sample Variance." The American
+    Statistician 1983: how the scatter of two parts is put together without losing
+    digits.
 
     Examples
     --------
@@ -54,13 +62,14 @@ class WithinClassScatter:
         n_classes: SupportsIndex,
         n_features: SupportsIndex,
         *,
+        normalize: bool = False,
         device: str | torch.device | None = None,
     ) -> None:
         self.statistics = ClassStatistics(n_classes, n_features, device=device)
-        sums = self.statistics.sums
+        self.normalize = normalize
         with torch.inference_mode(False):
-            self.moments = sums.new_zeros(sums.shape[1], sums.shape[1])
-            self.origin = sums.new_zeros(sums.shape[1])
+            size = self.statistics.n_features
+            self.within = self.statistics.sums.new_zeros(size, size)
 
     def __repr__(self) -> str:
         return (
@@ -85,8 +94,8 @@ class WithinClassScatter:
 
     @property
     def means(self) -> Float[Tensor, "n_classes n_features"]:
-        """Mean features of every class; NaN for a class without example."""
-        return self.statistics.means
+        """Mean of every class, of unit features if so; NaN for one without example."""
+        return self._means_of(self.statistics)
 
     @property
     def degrees_of_freedom(self) -> int:
@@ -97,15 +106,11 @@ class WithinClassScatter:
     @property
     def covariance(self) -> Float[Tensor, "n_features n_features"]:
         """The pooled within-class covariance, unbiased; zero without degrees of it."""
-        counts = self.class_counts
-        occurs = counts > 0
-        apart = self.means[occurs] - self.origin
-        between = (apart * counts[occurs, None]).T @ apart
-        within = self.moments - between
-        covariance = (within + within.T) / (2 * max(self.degrees_of_freedom, 1))
-        if not self.degrees_of_freedom:
-            return torch.zeros_like(covariance)
-        # What rounding took below zero would be a variance below zero.
+        freedom = self.degrees_of_freedom
+        if not freedom:
+            return torch.zeros_like(self.within)
+        covariance = (self.within + self.within.T) / (2 * freedom)
+        # What forgetting leaves of a variance of zero may lie below it.
         covariance.diagonal().clamp_(min=0)
         return covariance
 
@@ -115,41 +120,30 @@ class WithinClassScatter:
         Nothing is added if any row or label is refused.
         """
         with torch.inference_mode(False):
-            features = as_tensor(features)
-            first = not self.class_counts.any()
-            self.statistics.update(features, labels)
-            if first and len(features):
-                self.moments.zero_()
-                self.origin = self.statistics.sums.sum(dim=0) / len(features)
-            self.moments += self._products(features)
-        return self
+            return self._join(*self._part(features, labels))
 
     def merge(self, other: "WithinClassScatter") -> "WithinClassScatter":
         """Add the examples of `other`, which must have the same shape."""
         if not isinstance(other, WithinClassScatter):
             raise TypeError(f"other must be a scatter; got {type(other).__name__}.")
+        if other.normalize != self.normalize:
+            raise ValueError(
+                "Scatters to merge must both be of unit features or neither; got "
+                f"normalize={self.normalize} and {other.normalize}."
+            )
         with torch.inference_mode(False):
-            first = not self.class_counts.any()
-            self.statistics.merge(other.statistics)
-            if first:
-                self.origin = other.origin.to(self.moments.device, copy=True)
-            total = other.statistics.sums.sum(dim=0).to(self.moments)
-            n_samples = int(other.class_counts.sum())
-            theirs = other.origin.to(self.moments)
-            apart, total = theirs - self.origin, total - n_samples * theirs
-            cross = torch.outer(apart, total)
-            self.moments += other.moments.to(self.moments) + cross + cross.T
-            self.moments += n_samples * torch.outer(apart, apart)
-        return self
+            return self._join(other.statistics, other.within.to(self.within))
 
     def forget(self, features: Any, labels: Any) -> "WithinClassScatter":
         """Take examples away again that were added before."""
         with torch.inference_mode(False):
             features = as_tensor(features)
-            self.statistics.forget(features, labels)
-            self.moments -= self._products(features)
-            if not self.class_counts.any():
-                self.moments.zero_()
+            rest = self.statistics.copy().forget(features, labels)
+            part, within = self._part(features, labels)
+            within = self.within - within - self._between(rest, part)
+            if not rest.class_counts.any():
+                within = torch.zeros_like(within)
+            self.statistics, self.within = rest, within
         return self
 
     def add_class(self) -> int:
@@ -158,9 +152,7 @@ class WithinClassScatter:
 
     def copy(self) -> "WithinClassScatter":
         """Return an independent copy."""
-        return self.from_tensors(
-            self.statistics.copy(), self.moments.clone(), self.origin.clone()
-        )
+        return self.select(torch.arange(self.n_classes), self.n_classes)
 
     def select(
         self, positions: Int[Tensor, " n_classes"], n_classes: int
@@ -169,34 +161,55 @@ class WithinClassScatter:
 
         The other classes have no example.
         """
-        statistics = ClassStatistics(
-            n_classes, self.n_features, device=self.moments.device
-        )
-        old = self.statistics
-        where = positions.to(self.moments.device)
-        statistics.class_counts[where] = old.class_counts
-        statistics.zero_counts[where] = old.zero_counts
-        statistics.sums[where], statistics.unit_sums[where] = old.sums, old.unit_sums
-        return self.from_tensors(statistics, self.moments.clone(), self.origin.clone())
-
-    @classmethod
-    def from_tensors(
-        cls,
-        statistics: ClassStatistics,
-        moments: Float[Tensor, "n_features n_features"],
-        origin: Float[Tensor, " n_features"],
-    ) -> "WithinClassScatter":
-        """Build a scatter from its parts, which are kept, not copied."""
-        scatter = cls(0, statistics.n_features)
-        scatter.statistics, scatter.moments = statistics, moments
-        scatter.origin = origin
+        with torch.inference_mode(False):
+            device = self.within.device
+            scatter = WithinClassScatter(
+                n_classes, self.n_features, normalize=self.normalize, device=device
+            )
+            new, old = scatter.statistics, self.statistics
+            where = positions.to(device)
+            new.class_counts[where] = old.class_counts
+            new.zero_counts[where] = old.zero_counts
+            new.sums[where], new.unit_sums[where] = old.sums, old.unit_sums
+            scatter.within = self.within.clone()
         return scatter
 
-    def _products(self, features: Tensor) -> Tensor:
-        total = torch.zeros_like(self.moments)
+    def _means_of(self, statistics: ClassStatistics) -> Tensor:
+        return statistics.prototypes if self.normalize else statistics.means
+
+    def _join(self, part: ClassStatistics, within: Tensor) -> "WithinClassScatter":
+        total = self.statistics.copy().merge(part)
+        within = self.within + within + self._between(self.statistics, part)
+        self.statistics, self.within = total, within
+        return self
+
+    def _between(self, one: ClassStatistics, other: ClassStatistics) -> Tensor:
+        """Return what the classes' means differ by, where both have examples."""
+        mine, theirs = one.class_counts, other.class_counts.to(one.class_counts.device)
+        both = (mine > 0) & (theirs > 0)
+        if not both.any():
+            return torch.zeros_like(self.within)
+        apart = self._means_of(one)[both]
+        apart = apart - self._means_of(other).to(apart)[both]
+        mine, theirs = mine[both].double(), theirs[both].double()
+        return (apart * (mine * theirs / (mine + theirs))[:, None]).T @ apart
+
+    def _part(self, features: Any, labels: Any) -> tuple[ClassStatistics, Tensor]:
+        """Return the statistics of examples alone, and their scatter, checked."""
+        features, labels = as_tensor(features), as_tensor(labels)
+        part = ClassStatistics(
+            self.n_classes, self.n_features, device=self.within.device
+        )
+        part.update(features, labels)
+        means, within = self._means_of(part), torch.zeros_like(self.within)
         for rows in row_blocks(len(features), 1, _ROWS_AT_ONCE):
-            block = features[rows].to(total.device)
-            block = block.to(torch.float32 if block.dtype in _SHORT else torch.float64)
-            block = block - self.origin.to(block.dtype)
-            total += (block.T @ block).to(total.dtype)
-        return total
+            block = features[rows].to(within.device)
+            peak = float(block.abs().max()) if block.dtype in _SHORT else 0.0
+            short = peak == 0 or _SAFE_PEAK[0] < peak < _SAFE_PEAK[1]
+            wide = block.dtype not in _SHORT or not short
+            block = block.to(torch.float64 if wide else torch.float32)
+            block = unit(block) if self.normalize else block
+            own = means[labels[rows].to(within.device, torch.int64)]
+            block = block - own.to(block.dtype)
+            within += (block.T @ block).to(within.dtype)
+        return part, within

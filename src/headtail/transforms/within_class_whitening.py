@@ -66,9 +66,11 @@ class WithinClassWhitening(
 
     Notes
     -----
-    Constant features have no variance to be scaled by: they come out as 0 where they
-    are centered, and no NaN arises. Without a class of two examples nothing is known
-    of the covariance, and the map is the identity.
+    Constant features have no variance to be scaled by. With any shrinkage they come
+    out near 0 where they are centered; with none, what rounding makes of them is
+    scaled up, and no NaN arises. Without a class of two examples nothing is known of
+    the covariance, and the map is the identity. Every `partial_fit` computes the map
+    anew, from an eigendecomposition: batches should not be small.
 
     Examples
     --------
@@ -143,8 +145,21 @@ class WithinClassWhitening(
 
     def merge(self, other: "WithinClassWhitening") -> "WithinClassWhitening":
         """Add the examples that another one was fitted on."""
+        if not isinstance(other, WithinClassWhitening):
+            raise TypeError(
+                f"other must be a WithinClassWhitening; got {type(other).__name__}."
+            )
         check_is_fitted(self, "scatter_")
         check_is_fitted(other, "scatter_")
+        self._validate_params()
+        mine, theirs = (
+            list(getattr(one, "feature_names_in_", ())) for one in (self, other)
+        )
+        if mine and theirs and mine != theirs:
+            raise ValueError(
+                "Both must have seen the same feature names in the same order; got "
+                f"{shown(mine)} and {shown(theirs)}."
+            )
         if other.n_features_in_ != self.n_features_in_:
             raise ValueError(
                 "Both must have seen the same features; got "
@@ -152,8 +167,8 @@ class WithinClassWhitening(
             )
         with self._fitting():
             merged = merged_classes(self.classes_, other.classes_)
-            theirs = torch.from_numpy(positions_of(other.classes_, merged))
-            part = other.scatter_.select(theirs, len(merged))
+            places = torch.from_numpy(positions_of(other.classes_, merged))
+            part = other.scatter_.select(places, len(merged))
             self._grow_to(merged)
             self.scatter_.merge(part)
             self._update_map()
@@ -220,7 +235,7 @@ class WithinClassWhitening(
         )
         self.map_ = whitening_map(shrink(covariance, self.shrinkage_))
         counts = scatter.class_counts
-        self.center_ = torch.zeros_like(scatter.origin)
+        self.center_ = torch.zeros_like(covariance[0])
         if self.center == "class-means" and (counts > 0).any():
             self.center_ = scatter.means[counts > 0].mean(dim=0)
         if self.center == "samples" and (counts > 0).any():

@@ -21,15 +21,16 @@ __all__ = ["BalancedWeights", "directions_of_rows", "train_balanced"]
 _MOST_SHOWN = 2**16
 _MOST_EPOCHS = 5
 _LEAST_STEPS_PER_EPOCH = 32
-# Where one epoch is many steps, larger batches make fuller matrix products; the rate
-# grows with the root of the batch.
+# Where one epoch is many steps, larger batches make fuller matrix products. Of few
+# examples they are smaller. The rate goes with the root of the batch.
 _BATCH, _LARGE_BATCH, _LARGE_FROM = 128, 512, 2**15
 _RATE = 20.0
 _DECAY = 1e-5
 # Length of the weights before training, as cosine heads start with.
 _SCALE = 16.0
 
-# Above this many numbers (512 MB of float32) each batch is whitened when it comes.
+# Above this many numbers (512 MB of float32, 1 GB of float64) each batch is whitened
+# when it comes.
 _MOST_KEPT = 2**27
 
 Directions = Callable[[Tensor], Tensor]
@@ -89,7 +90,10 @@ def train_balanced(
         Expected length of the noise that is added to every direction.
     """
     rows, labels = _shown_rows(rows, labels, len(prototypes), generator)
-    batch_size = _LARGE_BATCH if len(rows) >= _LARGE_FROM else _BATCH
+    batch_size = min(
+        _LARGE_BATCH if len(rows) >= _LARGE_FROM else _BATCH,
+        math.ceil(len(rows) / _LEAST_STEPS_PER_EPOCH),
+    )
     counts = torch.bincount(labels, minlength=len(prototypes))
     weight = _SCALE * unit(prototypes - prototypes.mean(dim=0))
     weight.requires_grad_()
@@ -113,7 +117,7 @@ def train_balanced(
         optimizer="sgd",
         learning_rate=_RATE * math.sqrt(batch_size / _BATCH),
         weight_decay=_DECAY,
-        batch_size=min(batch_size, math.ceil(len(rows) / _LEAST_STEPS_PER_EPOCH)),
+        batch_size=batch_size,
         label="training the balanced classifier",
     )
     weight, bias = weight.detach(), bias.detach()

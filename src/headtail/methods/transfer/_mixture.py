@@ -1,6 +1,8 @@
 """The formulas of count-aware transfer: how much of what each class is made of."""
 
-from typing import Literal, NamedTuple
+import math
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -15,6 +17,7 @@ __all__ = [
     "count_factor",
     "log_prior",
     "mixed_weight",
+    "mixture_of",
     "whitened_directions",
 ]
 
@@ -53,6 +56,38 @@ class Mixture(NamedTuple):
     donors: int
     temperature: float
     noise: float = 0.0
+
+
+def mixture_of(items: Mapping[str, Any]) -> Mixture:
+    """Build a mixture from its fields by name; refuse what is none.
+
+    Raises
+    ------
+    ValueError
+        If a field is missing, unknown, or out of its range.
+    """
+    if set(items) != set(Mixture._fields):
+        raise ValueError(
+            f"a mixture has the fields {list(Mixture._fields)}; got {sorted(items)}"
+        )
+    mixture = Mixture(**items)
+    right = {
+        name: isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+        and (name == "prior" or value >= 0)
+        for name, value in items.items()
+    }
+    right["members"] = mixture.members in get_args(Members)
+    right["donors"] = right["donors"] and isinstance(mixture.donors, int)
+    right["half_count"] = right["half_count"] and mixture.half_count > 0
+    wrong = [name for name, fine in right.items() if not fine]
+    if wrong:
+        raise ValueError(
+            f"a mixture needs {wrong} of the right type and range; got "
+            f"{[items[name] for name in wrong]}"
+        )
+    return mixture
 
 
 def count_factor(

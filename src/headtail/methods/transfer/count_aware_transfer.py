@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from headtail.heads import EnsembleHead, Head, LinearHead, WhitenedHead
-from headtail.methods._constraints import Interval
+from headtail.methods._constraints import Interval, StrOptions
 from headtail.methods._door import check_finite, computing_dtype
 from headtail.methods._estimator import HeadClassifier
 from headtail.methods._generator import new_generator
@@ -21,11 +21,12 @@ from headtail.methods.transfer._balanced_training import (
     directions_of_rows,
     train_balanced,
 )
-from headtail.methods.transfer._mixture import Mixture, log_prior, mixed_weight
+from headtail.methods.transfer._mixture import log_prior, mixed_weight, mixture_of
 from headtail.methods.transfer._mixture_search import choose_mixture
 from headtail.statistics import (
     ClassStatistics,
     WithinClassScatter,
+    oas_shrinkage,
     shrink,
     whitening_map,
 )
@@ -45,12 +46,15 @@ class CountAwareTransferClassifier(HeadClassifier):
 
     Parameters
     ----------
-    shrinkage : float
+    shrinkage : float or "auto"
         Of the covariance towards a multiple of the identity, 0 … 1: 1 does not whiten.
+        "auto" is OAS, see `WithinClassWhitening`; far less than 0.8 where features are
+        many.
     max_head_loss : float
         What the classes with more than 100 examples may lose against a plain
         classifier, as simulated: a mean recall in 0 … 1. If every mixture loses more,
-        the one that loses least is taken.
+        the one that loses least is taken. Simulated tails that are too easy to choose
+        on do not enforce it.
     random_state : int, RandomState instance or None
         Of the training and of the simulated tails.
     device : str, torch.device or None
@@ -98,7 +102,7 @@ class CountAwareTransferClassifier(HeadClassifier):
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
-        "shrinkage": [Interval(Real, 0, 1, closed="both")],
+        "shrinkage": [Interval(Real, 0, 1, closed="both"), StrOptions({"auto"})],
         "max_head_loss": [Interval(Real, 0, 1, closed="both")],
         "random_state": ["random_state"],
         "device": [str, torch.device, None],
@@ -131,7 +135,7 @@ class CountAwareTransferClassifier(HeadClassifier):
     def __init__(
         self,
         *,
-        shrinkage: float = 0.8,
+        shrinkage: Any = 0.8,
         max_head_loss: float = 0.07,
         random_state: Any = None,
         device: Any = None,
@@ -148,9 +152,11 @@ class CountAwareTransferClassifier(HeadClassifier):
             check_finite(features)
             generator = new_generator(self.random_state)
             n_classes, device = len(self.classes_), self._work_device(features)
-            statistics = ClassStatistics(n_classes, features.shape[1], device=device)
-            self.statistics_ = statistics.update(features, positions)
-            self._fit_space(features, positions)
+            scatter = WithinClassScatter(
+                n_classes, features.shape[1], normalize=True, device=device
+            )
+            scatter.update(features, positions)
+            self._fit_space(scatter, computing_dtype(features))
             map, center = self._space()
             directions = directions_of_rows(features, map, center)
             mixture, self.selection_ = choose_mixture(
@@ -198,16 +204,13 @@ class CountAwareTransferClassifier(HeadClassifier):
             self._compose_head()
         return self
 
-    def _fit_space(self, features: Tensor, positions: Tensor) -> None:
-        dtype = computing_dtype(features)
-        scatter = WithinClassScatter(
-            len(self.classes_), features.shape[1], device=self.statistics_.sums.device
-        )
-        for rows in row_blocks(*features.shape):
-            block = features[rows].to(scatter.moments.device, dtype)
-            scatter.update(unit(block), positions[rows])
-        map = whitening_map(shrink(scatter.covariance, float(self.shrinkage)))
-        center = self.statistics_.prototypes.mean(dim=0)
+    def _fit_space(self, scatter: WithinClassScatter, dtype: torch.dtype) -> None:
+        covariance, shrinkage = scatter.covariance, self.shrinkage
+        if isinstance(shrinkage, str):
+            shrinkage = oas_shrinkage(covariance, scatter.degrees_of_freedom)
+        self.statistics_ = scatter.statistics
+        map = whitening_map(shrink(covariance, float(shrinkage)))
+        center = scatter.means.mean(dim=0)
         self.map_ = map.to(dtype).cpu().numpy()
         self.center_ = center.to(dtype).cpu().numpy()
 
@@ -238,9 +241,30 @@ class CountAwareTransferClassifier(HeadClassifier):
 
         return of_kept
 
+    def _check_loaded(self) -> None:
+        mixture = mixture_of(self.mixture_)
+        arrays = self.map_, self.center_, self.weight_, self.bias_
+        kinds = {array.dtype for array in arrays}
+        if len(kinds) > 1 or not kinds <= {np.dtype("float32"), np.dtype("float64")}:
+            raise ValueError(
+                f"map_, center_, weight_ and bias_ must be of one float type; got "
+                f"{sorted(map(str, kinds))}"
+            )
+        if not all(np.isfinite(array).all() for array in arrays):
+            raise ValueError("map_, center_, weight_ and bias_ must be finite")
+        counts = self.trained_counts_
+        whole = counts.dtype == np.int64 and (counts >= 0).all()
+        if not whole or (counts > self.class_counts_).any():
+            raise ValueError("trained_counts_ must be integers from 0 to class_counts_")
+        if not (counts > mixture.donors).any():
+            raise ValueError(f"a class must have more than {mixture.donors} examples")
+        seen = self.statistics_.class_counts.cpu().numpy()
+        if not np.array_equal(seen, self.class_counts_):
+            raise ValueError("class_counts_ must be those of the statistics")
+
     def _compose_head(self) -> None:
         map, center = self._space()
-        mixture = Mixture(**self.mixture_)
+        mixture = mixture_of(self.mixture_)
         counts = self.statistics_.class_counts
         shift = -mixture.prior * log_prior(counts).to(map)
         weights = BalancedWeights(

@@ -14,6 +14,7 @@ from headtail.heads import (
     DisAlignHead,
     EnsembleHead,
     LinearHead,
+    WhitenedHead,
     build_head,
     load_head,
 )
@@ -39,6 +40,18 @@ HEADS["nested"] = EnsembleHead([HEADS["ensemble"], HEADS["linear"], HEADS["ensem
 HEADS["wrapped ensemble"] = DisAlignHead(
     EnsembleHead([HEADS["wrapped"], HEADS["causal-norm"]]), BIAS, BIAS, torch.ones(2)
 )
+HEADS["whitened"] = WhitenedHead(HEADS["cosine"], torch.eye(2) / 3, torch.ones(2) / 7)
+HEADS["whitened ensemble"] = WhitenedHead(
+    EnsembleHead([HEADS["wrapped"], HEADS["whitened"]]),
+    torch.ones(2, 2),
+    torch.ones(2),
+    normalize=True,
+)
+HEADS["whitened member"] = EnsembleHead([HEADS["whitened"], HEADS["linear"]])
+HEADS["whitened twice"] = AffineHead(
+    WhitenedHead(HEADS["whitened"], WEIGHT[:2], WEIGHT[2]), BIAS, BIAS
+)
+HEADS["whitened half"] = WhitenedHead(HEADS["half"], WEIGHT[:2], WEIGHT[2])
 HEADS["twelve"] = EnsembleHead([CosineHead(WEIGHT, i + 1.0) for i in range(12)])
 
 CLASSES = [
@@ -68,7 +81,8 @@ def test_loaded_head_is_the_saved_head(name, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "kind", ["linear", "cosine", "ensemble", "affine", "disalign", "causal-norm"]
+    "kind",
+    ["linear", "cosine", "ensemble", "affine", "disalign", "causal-norm", "whitened"],
 )
 @pytest.mark.parametrize("classes", CLASSES, ids=lambda c: str(getattr(c, "dtype", c)))
 def test_classes_come_back_with_their_dtype(kind, classes, tmp_path):
@@ -81,6 +95,9 @@ def test_classes_come_back_with_their_dtype(kind, classes, tmp_path):
             HEADS["linear"], BIAS, BIAS, torch.ones(2), classes=classes
         ),
         "causal-norm": lambda: CausalNormHead(WEIGHT, torch.ones(2), classes=classes),
+        "whitened": lambda: WhitenedHead(
+            HEADS["linear"], torch.eye(2), torch.ones(2), classes=classes
+        ),
     }[kind]()
     head.save(tmp_path / "head")
     loaded = load_head(tmp_path / "head").classes
@@ -137,7 +154,7 @@ INTEGERS = {"dtype": "<i8", "values": [1, 2, 3]}
         ({"head": {"type": "cosine"}}, r"\['scale', 'weight'\] .*got \['bias', 'wei"),
         (
             {"head": {"type": "mlp"}},
-            "affine, .*cosine, disalign, ensemble, linear; got 'mlp'",
+            "affine, .*disalign, ensemble, linear, whitened; got 'mlp'",
         ),
         ({"head": {"type": ["linear"]}}, "fit its weights"),
         ({"head": {"type": "ensemble"}}, "'members'"),

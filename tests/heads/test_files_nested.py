@@ -12,10 +12,14 @@ LINEAR = {"type": "linear", "normalize": False}
 AFFINE = {"type": "affine", "head": LINEAR}
 DISALIGN = {"type": "disalign", "head": LINEAR}
 CAUSAL = {"type": "causal-norm", "n_chunks": 2, "alpha": 1.5}
+WHITENED = {"type": "whitened", "normalize": False, "head": LINEAR}
 INNER = {"head.weight": WEIGHT}
 OWN = {"scale": VECTOR, "bias": VECTOR}
 ALIGNED = {**INNER, **OWN, "confidence": torch.ones(2)}
 CAUSAL_OWN = {"weight": WEIGHT, "direction": torch.ones(2)}
+# A map from three features to the two of the inner head.
+WHITENED_OWN = {"map": WEIGHT, "center": VECTOR}
+MAPPED = {**INNER, **WHITENED_OWN}
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +36,18 @@ def written(path, spec, tensors):
 
 @pytest.mark.parametrize(
     ("spec", "tensors"),
-    [(AFFINE, INNER | OWN), (DISALIGN, ALIGNED), (CAUSAL, CAUSAL_OWN)],
+    [
+        (AFFINE, INNER | OWN),
+        (DISALIGN, ALIGNED),
+        (CAUSAL, CAUSAL_OWN),
+        (WHITENED, MAPPED),
+        (WHITENED | {"normalize": True}, MAPPED),
+        (
+            WHITENED | {"head": AFFINE},
+            {"head.head.weight": WEIGHT, **WHITENED_OWN}
+            | {f"head.{name}": tensor for name, tensor in OWN.items()},
+        ),
+    ],
 )
 def test_what_fits_is_read(spec, tensors, tmp_path):
     assert load_head(written(tmp_path / "fine", spec, tensors)).spec() == spec
@@ -74,6 +89,26 @@ def test_what_fits_is_read(spec, tensors, tmp_path):
         (CAUSAL | {"alpha": "1"}, CAUSAL_OWN, "fit its weights"),
         (CAUSAL | {"alpha": None}, CAUSAL_OWN, "fit its weights"),
         (CAUSAL | {"alpha": 10**400}, CAUSAL_OWN, "fit its weights"),
+        ({"type": "whitened"}, WHITENED_OWN, "a whitened head must hold another head"),
+        ({"type": "whitened"}, MAPPED, r"\['center', 'map'\] .*head.weight"),
+        ({"type": "whitened", "head": LINEAR}, MAPPED, "'normalize'"),
+        (WHITENED | {"head": None}, MAPPED, "fit its weights"),
+        (WHITENED | {"head": "linear"}, MAPPED, "fit its weights"),
+        (WHITENED | {"head": [LINEAR]}, MAPPED, "fit its weights"),
+        (WHITENED | {"head": {}}, MAPPED, "'type'"),
+        (WHITENED | {"head": {"type": "mlp"}}, MAPPED, "got 'mlp'"),
+        (WHITENED | {"head": CAUSAL}, MAPPED, r"\['direction', 'weight'\] .*got"),
+        (WHITENED, WHITENED_OWN, r"a linear head has .*got \[\]"),
+        (WHITENED, INNER, r"\['center', 'map'\] .*got \[\]"),
+        (WHITENED, INNER | {"map": WEIGHT}, r"\['center', 'map'\] .*got \['map'\]"),
+        (WHITENED, MAPPED | {"odd": VECTOR}, r"got \['center', 'map', 'odd'\]"),
+        (WHITENED, MAPPED | {"head.odd": VECTOR}, r"got \['odd', 'weight'\]"),
+        (WHITENED, MAPPED | {"map": WEIGHT.T}, r"to the 2 features .*\[2, 3\]"),
+        (WHITENED, MAPPED | {"map": VECTOR}, r"of shape \[3\]"),
+        (WHITENED, MAPPED | {"map": WEIGHT.long()}, r"got torch\.int64"),
+        (WHITENED, MAPPED | {"map": WEIGHT / 0}, "must be finite"),
+        (WHITENED, MAPPED | {"center": VECTOR[:2]}, "center .* of 3 numbers"),
+        (WHITENED, MAPPED | {"center": VECTOR / 0}, "center must be finite"),
     ],
 )
 def test_what_does_not_fit_names_the_file(spec, tensors, message, tmp_path):

@@ -10,6 +10,7 @@ from headtail.heads import (
     DisAlignHead,
     EnsembleHead,
     LinearHead,
+    WhitenedHead,
 )
 
 N_CLASSES, N_FEATURES = 5, 4
@@ -22,6 +23,7 @@ def normal(*shape, seed):
 
 WEIGHT, PER_CLASS = normal(5, 4, seed=0), normal(5, seed=1)
 PER_FEATURE = normal(4, seed=2)
+MAP = normal(4, 4, seed=4)
 X = normal(6, 4, seed=3)
 
 
@@ -48,11 +50,20 @@ MAKERS = {
     "causal-norm": lambda classes=None: CausalNormHead(
         WEIGHT, PER_FEATURE, n_chunks=4, alpha=0.7, classes=classes
     ),
+    "whitened": lambda classes=None: WhitenedHead(
+        cosine(), MAP, PER_FEATURE, classes=classes
+    ),
+    "whitened directions": lambda classes=None: WhitenedHead(
+        linear(), MAP, PER_FEATURE, normalize=True, classes=classes
+    ),
     "nested": lambda classes=None: AffineHead(
         DisAlignHead(cosine(), PER_CLASS, PER_CLASS + 1, PER_FEATURE),
         PER_CLASS,
         PER_CLASS,
         classes=classes,
+    ),
+    "whitened twice": lambda classes=None: WhitenedHead(
+        WhitenedHead(linear(), MAP, PER_FEATURE), MAP.T, PER_FEATURE, classes=classes
     ),
 }
 EVERY = pytest.mark.parametrize("name", MAKERS)

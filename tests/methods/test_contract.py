@@ -8,6 +8,7 @@ from headtail import (
     CausalNormClassifier,
     CompositionalClassifier,
     CosineClassifier,
+    CountAwareTransferClassifier,
     DisAlignClassifier,
     LinearClassifier,
     LogitAdjustedClassifier,
@@ -43,6 +44,7 @@ ESTIMATORS = [
     AlphaNetClassifier(BASE, n_neighbors=1, epochs=2),
     MetaModelNetClassifier(n_models=2, steps=2),
     ModelRegressionClassifier(n_models=2, steps=2),
+    CountAwareTransferClassifier(random_state=0),
 ]
 
 

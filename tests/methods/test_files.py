@@ -12,6 +12,7 @@ from headtail import (
     CompositionalClassifier,
     CosineClassifier,
     CosineHead,
+    CountAwareTransferClassifier,
     LinearClassifier,
     NearestClassMeanClassifier,
     load_classifier,
@@ -34,6 +35,7 @@ ESTIMATORS = [
     CompositionalClassifier(random_state=0),
     CompositionalClassifier(LinearClassifier(epochs=1), donors=(0, "prototypes")),
     CompositionalClassifier(torch.nn.Linear(4, 3), donors=0, scale=3.0),
+    CountAwareTransferClassifier(random_state=0),
 ]
 
 

@@ -9,6 +9,7 @@ from headtail import (
     CompositionalClassifier,
     CosineClassifier,
     CosineHead,
+    CountAwareTransferClassifier,
     EnsembleHead,
     LinearClassifier,
     NearestClassMeanClassifier,
@@ -21,6 +22,7 @@ ALL = [
     CosineClassifier(epochs=1, random_state=0),
     NearestClassMeanClassifier(),
     CompositionalClassifier(random_state=0),
+    CountAwareTransferClassifier(random_state=0),
 ]
 EVERY = pytest.mark.parametrize("estimator", ALL, ids=lambda e: type(e).__name__)
 

@@ -7,11 +7,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headtail.samplers import choose_per_class, hold_out
+from headtail.samplers import capped_counts, choose_per_class, hold_out
 
 SEEDS = st.integers(0, 2**31)
 LABELS = st.lists(st.sampled_from([0, 0, 0, 1, 2, 5]), min_size=1, max_size=25)
 QUOTAS = st.lists(st.integers(-1, 30), min_size=6, max_size=6)
+COUNTS = st.lists(st.integers(0, 300), min_size=1, max_size=8)
 
 
 def seeded(seed):
@@ -78,3 +79,45 @@ def test_the_seed_chooses_and_the_global_state_stays():
     assert torch.equal(torch.get_rng_state(), state)
     assert first.equal(same)
     assert not first.equal(other)
+
+
+def by_trying(counts, most):
+    """Raise the cap by one for as long as the total allows."""
+    cap = 1
+    while cap < max(counts) and sum(min(n, cap + 1) for n in counts) <= most:
+        cap += 1
+    return [min(n, cap) for n in counts]
+
+
+@given(COUNTS, st.integers(-2, 1500))
+def test_the_cap_is_the_highest_that_the_total_allows(counts, most):
+    capped = capped_counts(torch.tensor(counts), most)
+    assert capped.dtype == torch.int64
+    assert capped.tolist() == by_trying(counts, most)
+
+
+@given(COUNTS, st.permutations(range(8)), st.integers(1, 1500))
+def test_the_order_of_classes_does_not_matter_to_the_cap(counts, order, most):
+    order = [i for i in order if i < len(counts)]
+    permuted = capped_counts(torch.tensor(counts)[order], most)
+    assert permuted.equal(capped_counts(torch.tensor(counts), most)[order])
+
+
+@pytest.mark.parametrize(
+    ("counts", "most", "capped"),
+    [
+        ([90, 30, 5], 125, [90, 30, 5]),
+        ([90, 30, 5], 124, [89, 30, 5]),
+        ([90, 30, 5], 65, [30, 30, 5]),
+        ([90, 30, 5], 64, [29, 29, 5]),
+        ([90, 30, 5], 3, [1, 1, 1]),
+        ([90, 30, 5], 0, [1, 1, 1]),
+        ([7, 0, 2], 4, [2, 0, 2]),
+        ([0, 0], 10, [0, 0]),
+        ([10**9, 10**9], 10**9, [5 * 10**8, 5 * 10**8]),
+    ],
+)
+def test_counts_are_capped_at_one_number(counts, most, capped):
+    given = torch.tensor(counts)
+    assert capped_counts(given, most).tolist() == capped
+    assert given.tolist() == counts

@@ -81,19 +81,21 @@ class Head(nn.Module):
         return f"n_features={self.n_features}, n_classes={self.n_classes}"
 
 
-def checked_weight(weight: Any) -> Tensor:
-    """Return an independent copy of a weight [n_classes, n_features]."""
+def checked_weight(
+    weight: Any, name: str = "weight", sizes: str = "[n_classes, n_features]"
+) -> Tensor:
+    """Return an independent copy of a matrix, of a weight if it is not named."""
     if not isinstance(weight, Tensor):
-        raise TypeError(f"weight must be a tensor; got {type(weight).__name__}.")
+        raise TypeError(f"{name} must be a tensor; got {type(weight).__name__}.")
     if weight.ndim != 2 or 0 in weight.shape or not weight.is_floating_point():
         raise ValueError(
-            "weight must be a floating-point tensor [n_classes, n_features]; got "
+            f"{name} must be a floating-point tensor {sizes}; got "
             f"{weight.dtype} of shape {list(weight.shape)}."
         )
     if not torch.isfinite(weight).all():
         bad = (~torch.isfinite(weight).all(dim=1)).nonzero().flatten()
         raise ValueError(
-            f"weight must be finite; rows {shown(bad.tolist())} hold NaN or inf."
+            f"{name} must be finite; rows {shown(bad.tolist())} hold NaN or inf."
         )
     return weight.detach().clone()
 

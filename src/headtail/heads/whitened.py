@@ -59,7 +59,9 @@ class WhitenedHead(Head):
             )
         self.head = copy.deepcopy(head)
         like = next(head.parameters())
-        map = checked_weight(map).to(like)
+        sizes = "[n_features, n_features of head]"
+        map = checked_weight(map, "map", sizes).to(like)
+        map = checked_weight(map, "map", sizes)  # what float16 cannot hold is inf
         if map.shape[1] != head.n_features:
             raise ValueError(
                 f"map must lead to the {head.n_features} features of head; got shape "

@@ -196,11 +196,12 @@ class WithinClassScatter:
 
     def _part(self, features: Any, labels: Any) -> tuple[ClassStatistics, Tensor]:
         """Return the statistics of examples alone, and their scatter, checked."""
-        features, labels = as_tensor(features), as_tensor(labels)
+        features = as_tensor(features)
         part = ClassStatistics(
             self.n_classes, self.n_features, device=self.within.device
         )
         part.update(features, labels)
+        labels = as_tensor(labels)
         means, within = self._means_of(part), torch.zeros_like(self.within)
         for rows in row_blocks(len(features), 1, _ROWS_AT_ONCE):
             block = features[rows].to(within.device)

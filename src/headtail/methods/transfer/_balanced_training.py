@@ -89,6 +89,8 @@ def train_balanced(
     noise
         Expected length of the noise that is added to every direction.
     """
+    # More examples than can be shown are shown in part, and once.
+    epochs = min(math.ceil(_MOST_SHOWN / len(rows)), _MOST_EPOCHS)
     rows, labels = _shown_rows(rows, labels, len(prototypes), generator)
     batch_size = min(
         _LARGE_BATCH if len(rows) >= _LARGE_FROM else _BATCH,
@@ -112,7 +114,7 @@ def train_balanced(
         labels,
         loss=BalancedSoftmaxLoss(counts).to(weight.device),
         sampling="instance",
-        epochs=min(math.ceil(_MOST_SHOWN / len(rows)), _MOST_EPOCHS),
+        epochs=epochs,
         generator=generator,
         optimizer="sgd",
         learning_rate=_RATE * math.sqrt(batch_size / _BATCH),

@@ -19,6 +19,7 @@ from headtail.evaluation import Evaluation
 from headtail.evaluation.bootstrap import interval
 from headtail.evaluation.metrics import FIGURES
 from headtail.methods.transfer import _mixture_search
+from headtail.methods.transfer._mixture import Mixture
 from headtail.registry import get_method
 
 SEEDS = range(5)
@@ -29,9 +30,9 @@ RIVALS = ("ldam-drw", "over-sampling", "compositional")
 CAPS = (100, 50)
 SMALL_RIVALS = ("ldam-drw", "compositional")
 
-Mixture = dict[str, Any]
+Chosen = dict[str, Any]
 # What is taken out of the mixture that was chosen, all else as it was.
-REMOVED: dict[str, Callable[[Mixture], Mixture]] = {
+REMOVED: dict[str, Callable[[Chosen], Chosen]] = {
     "linear member alone": lambda m: m | {"members": "linear"},
     "composed member alone": lambda m: m | {"members": "composed"},
     "both members": lambda m: m | {"members": "both"},
@@ -210,9 +211,21 @@ def small_table(sets: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def chosen_table(sets: dict[str, Any]) -> str:
+    """Return what every seed chose, as Markdown."""
+    names = [name for name in Mixture._fields if name != "noise"]
+    lines = [f"| set | seed | {' | '.join(names)} |", "|---" * (2 + len(names)) + "|"]
+    for name in SETS:
+        for seed, mixture in zip(SEEDS, sets[name][OURS]["mixtures"], strict=True):
+            cells = [f"{mixture[key]:g}" for key in names[1:]]
+            cells = [mixture["members"], *cells]
+            lines.append(f"| {name} | {seed} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def pages(result: dict[str, Any]) -> str:
     """Return the tables of the card."""
-    parts = [rival_table(result["rivals"])]
+    parts = [rival_table(result["rivals"]), chosen_table(result["rivals"])]
     for name in SETS:
         rows = result["ablation"][name]
         variants = ["as chosen", *REMOVED, *REFITTED, *PATCHED]

@@ -54,6 +54,8 @@ class Method:
         Those in which the row differs from the estimator's defaults.
     recommended
         Whether it is used where the user names none.
+    recommended_on_base
+        Whether it is used where the user names none, but a trained head to build on.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Method:
     summary: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     recommended: bool = False
+    recommended_on_base: bool = False
 
     def build(self) -> Any:
         """Return the unfitted estimator of this row."""
@@ -203,6 +206,7 @@ METHODS: tuple[Method, ...] = (
         family="transfer",
         paper="https://openaccess.thecvf.com/content/CVPR2022/html/Parisot_Long-Tail_Recognition_via_Compositional_Knowledge_Transfer_CVPR_2022_paper.html",
         summary="Compose each class's classifier from those of well-known classes.",
+        recommended_on_base=True,
     ),
     Method(
         name="alphanet",
@@ -261,9 +265,11 @@ def get_method(name: str) -> Method:
     raise ValueError(f"Unknown method {name!r}. Known methods: {known}.")
 
 
-def recommended_method() -> Method:
-    """Return the row to use where the user names none."""
-    return next(method for method in METHODS if method.recommended)
+def recommended_method(*, on_base: bool = False) -> Method:
+    """Return the row to use where the user names none, with or without a base."""
+    return next(
+        m for m in METHODS if (m.recommended_on_base if on_base else m.recommended)
+    )
 
 
 def load_classifier(path: str | os.PathLike[str]) -> Any:

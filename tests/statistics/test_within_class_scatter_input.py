@@ -7,17 +7,13 @@ import pytest
 import torch
 
 from headtail.statistics import WithinClassScatter
-
-
-def fitted(X, y, n_classes):
-    return WithinClassScatter(n_classes, X.shape[1]).update(X, y)
-
-
-def long_tail(offset=0.0, dtype=np.float64):
-    rng = np.random.default_rng(0)
-    y = np.repeat([0, 1, 2, 3], [300, 100, 30, 1])
-    X = rng.normal(size=(len(y), 4)) * [1, 2, 3, 4] + rng.normal(size=(4, 4))[y]
-    return (X + offset).astype(dtype), y, 4
+from tests.statistics.scatters import (
+    assert_same,
+    assert_unchanged,
+    fitted,
+    long_tail,
+    state_of,
+)
 
 
 def pooled(X, y):
@@ -25,28 +21,6 @@ def pooled(X, y):
     X = np.asarray(X, dtype=np.float64)
     rows = np.concatenate([X[y == c] - X[y == c].mean(axis=0) for c in np.unique(y)])
     return rows.T @ rows / (len(X) - len(np.unique(y)))
-
-
-def assert_same(first, second, rtol=1e-9):
-    """Compare what may be asked of a scatter; rounding may differ."""
-    assert first.class_counts.tolist() == second.class_counts.tolist()
-    assert first.degrees_of_freedom == second.degrees_of_freedom
-    torch.testing.assert_close(
-        first.means, second.means, rtol=rtol, atol=rtol, equal_nan=True
-    )
-    atol = rtol * (1 + float(second.covariance.abs().max()))
-    torch.testing.assert_close(first.covariance, second.covariance, rtol=0, atol=atol)
-
-
-def state_of(scatter):
-    kept = scatter.copy()
-    sums = kept.statistics
-    counts = (sums.class_counts, sums.zero_counts)
-    return [*counts, sums.sums, sums.unit_sums, kept.within]
-
-
-def assert_unchanged(scatter, before):
-    assert all(map(torch.equal, state_of(scatter), before))
 
 
 @pytest.mark.parametrize("n_parts", [1, 7])
@@ -113,6 +87,11 @@ def test_it_can_be_made_in_inference_mode_and_go_on_outside():
     with torch.inference_mode():
         scatter = fitted(X[:200], y[:200], n_classes)
         other = fitted(X[200:], y[200:], n_classes)
+        empty = WithinClassScatter(n_classes, 4)
+        merged = WithinClassScatter(n_classes, 4).merge(other)
+    for made in (scatter, empty, merged):
+        assert not made.within.is_inference()
+        assert not made.statistics.sums.is_inference()
     scatter.merge(other).update(X, y).forget(X, y)
     assert_same(scatter, fitted(X, y, n_classes))
     features = torch.from_numpy(X).requires_grad_()
@@ -171,6 +150,7 @@ def test_repr_shows_the_sizes():
         ([[1.0, 2.0]], [0.0], TypeError, "integers; got float64"),
         ([[1.0, 2.0]], [0, 1], ValueError, r"features \(1\); got shape \[2\]"),
         ([[1.0, 2.0, 3.0]], [0], ValueError, r"\[n_samples, 2\]; got \[1, 3\]"),
+        (np.ones((0, 3)), [], ValueError, r"\[n_samples, 2\]; got \[0, 3\]"),
         ([1.0, 2.0], [0, 1], ValueError, r"\[n_samples, 2\]; got \[2\]"),
         ([[1j, 2.0]], [0], TypeError, "real numbers; got torch.complex128"),
         ([[True, False]], [0], TypeError, "real numbers; got torch.bool"),

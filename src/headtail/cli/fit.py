@@ -42,7 +42,8 @@ def fit(
     if base is not None:
         parameters["base"] = load_head(base)
     data = load_features(str(features))
-    row = recommended_method() if method is None else get_method(method)
+    recommended = recommended_method(on_base=base is not None)
+    row = recommended if method is None else get_method(method)
     held = None if validation is None else load_features(str(validation))
     with naming(features, base, validation):
         classifier = fit_method(

@@ -28,7 +28,8 @@ def fit_method(
     data
         Features with labels.
     method
-        Name in the registry; None for the recommended one.
+        Name in the registry; None for the recommended one, of those that build on a
+        base where `parameters` name one.
     parameters
         Of the estimator; unknown ones are refused by it.
     validation
@@ -47,10 +48,11 @@ def fit_method(
     >>> fit_method(data, "ncm").class_names_
     ('cat', 'lynx')
     """
-    row = recommended_method() if method is None else get_method(method)
+    given = dict(parameters or {})
+    recommended = recommended_method(on_base="base" in given)
+    row = recommended if method is None else get_method(method)
     estimator = row.build()
     known = estimator.get_params(deep=False)
-    given = dict(parameters or {})
     unknown = sorted(set(given) - set(known))
     if unknown:
         hint = ""

@@ -36,11 +36,11 @@ VARIANTS: dict[str, Variant] = {
     **{f"shrinkage {s}": ({"shrinkage": s}, []) for s in (0.1, 0.3, 0.6, 0.9, 1.0)},
     **{f"max_head_loss {m}": ({"max_head_loss": m}, []) for m in (0.05, 0.1, 1.0)},
     **{f"rate {r:g}": ({}, [(_balanced_training, "_RATE", r)]) for r in (10.0, 40.0)},
-    "15 epochs": (
+    "up to 15 epochs": (
         {},
         [
             (_balanced_training, "_MOST_EPOCHS", 15),
-            (_balanced_training, "_MOST_SHOWN", 2**19),
+            (_balanced_training, "_MOST_SHOWN", 2**18),
         ],
     ),
     **{

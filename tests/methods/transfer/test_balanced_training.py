@@ -137,7 +137,7 @@ def test_same_seed_same_weights_another_seed_others(data):
     assert not first.weight.equal(other.weight)
 
 
-def asked_for(data, rows):
+def asked_for(data, rows, seed=0):
     """Return how often each example is shown when `rows` are learned from."""
     x, labels, prototypes = data
     shown = torch.zeros(len(x), dtype=torch.int64)
@@ -146,7 +146,7 @@ def asked_for(data, rows):
         shown.index_add_(0, batch, torch.ones_like(batch))
         return x[batch]
 
-    train_balanced(directions, labels[rows], rows, prototypes, generator())
+    train_balanced(directions, labels[rows], rows, prototypes, generator(seed))
     return shown
 
 
@@ -163,7 +163,7 @@ def test_only_so_many_as_are_the_most_are_all_shown(data, monkeypatch):
 
 
 def test_of_more_examples_the_largest_classes_show_a_part(data, monkeypatch):
-    monkeypatch.setattr(_balanced_training, "_MOST_SHOWN", 20)
+    monkeypatch.setattr(_balanced_training, "_MOST_SHOWN", 21)
     seen = []
     loss = _balanced_training.BalancedSoftmaxLoss
     monkeypatch.setattr(
@@ -177,6 +177,8 @@ def test_of_more_examples_the_largest_classes_show_a_part(data, monkeypatch):
     # Ten, ten and two would be too many; the loss counts what is shown.
     assert per_class.tolist() == [9, 9, 2]
     assert seen == [[9, 9, 2]]
+    other = asked_for(data, torch.arange(sum(COUNTS)), seed=1)
+    assert not other.equal(shown)
 
 
 def test_a_class_keeps_an_example_however_few_are_shown(data, monkeypatch):

@@ -75,7 +75,7 @@ def test_a_class_may_be_all_zero(five_classes, held_out):
 def test_rows_that_are_not_finite_are_refused_by_number(five_classes, fitted_once, bad):
     X = five_classes[0].copy()
     X[[3, 17], 2] = bad
-    message = r"2 rows hold NaN or inf \(rows \[3, 17\]\)"
+    message = r"X must be finite; 2 rows hold NaN or inf \(rows \[3, 17\]\)"
     with pytest.raises(ValueError, match=message):
         classifier().fit(X, five_classes[1])
     with pytest.raises(ValueError, match=message):

@@ -308,7 +308,8 @@ def selection_parts(selection):
 @pytest.fixture
 def problem(long_tail):
     """Directions of the rows, positions, and prototypes of those kept."""
-    x, y = (torch.tensor(part) for part in long_tail)
+    order = np.random.default_rng(0).permutation(len(long_tail[1]))
+    x, y = (torch.tensor(part[order]) for part in long_tail)
     x = unit(x)
 
     def prototypes_of(kept):

@@ -104,7 +104,10 @@ def train_balanced(
     def logits(batch: Tensor) -> Tensor:
         shown = directions(rows[batch])
         if noise:
-            drawn = torch.randn(shown.shape, generator=generator).to(shown)
+            # In float32 whatever the default is: the same seed, the same noise.
+            drawn = torch.randn(
+                shown.shape, generator=generator, dtype=torch.float32
+            ).to(shown)
             shown = unit(shown + noise / math.sqrt(shown.shape[1]) * drawn)
         return shown @ weight.T + bias
 

@@ -123,6 +123,7 @@ def new_trial(
     tail: SimulatedTail,
     generator: torch.Generator,
 ) -> MixtureTrial:
+    """Train on what the tail keeps; take what it holds back to score on."""
     occurs = (tail.class_counts > 0).nonzero().flatten()
     where = torch.zeros(len(tail.class_counts), dtype=torch.int64)
     where[occurs] = torch.arange(len(occurs))

@@ -259,7 +259,6 @@ def test_a_map_too_large_for_the_dtype_of_the_head_is_refused():
         WhitenedHead(CosineHead(WEIGHT).half(), MAP * 1e6, CENTER)
 
 
-@pytest.mark.xfail(reason="a linear head is folded before map and center are checked")
 @pytest.mark.usefixtures("_as_users_run")
 @pytest.mark.parametrize(
     ("map", "center", "message"),
@@ -278,7 +277,6 @@ def test_what_does_not_fit_a_linear_head_is_refused_alike(map, center, message):
         whitened_head(LinearHead(WEIGHT), map, center)
 
 
-@pytest.mark.xfail(reason="the center is checked before it is made float16")
 def test_a_center_too_large_for_the_dtype_of_the_head_is_refused():
     with pytest.raises(ValueError, match="center must be finite"):
         WhitenedHead(CosineHead(WEIGHT).half(), MAP, CENTER * 1e6)

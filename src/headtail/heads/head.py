@@ -109,6 +109,7 @@ def checked_vector(vector: Any, name: str, length: int, like: Tensor) -> Tensor:
             f"{name} must be a floating-point tensor of {length} numbers; got "
             f"{vector.dtype} of shape {list(vector.shape)}."
         )
-    if not torch.isfinite(vector).all():
+    own: Tensor = vector.detach().to(like.device, like.dtype, copy=True)
+    if not torch.isfinite(own).all():  # what float16 cannot hold is inf
         raise ValueError(f"{name} must be finite; it holds NaN or inf.")
-    return vector.detach().to(like.device, like.dtype, copy=True)
+    return own

@@ -128,12 +128,9 @@ def whitened_head(
     >>> head.weight.tolist(), head.bias.tolist()
     ([[1.0, 0.0], [0.0, 2.0]], [-1.0, -2.0])
     """
-    if (
-        not isinstance(head, LinearHead)
-        or head.normalize
-        or map.shape[-1] != head.n_features  # which the wrapper refuses
-    ):
-        return WhitenedHead(head, map, center, normalize=normalize)
+    wrapped = WhitenedHead(head, map, center, normalize=normalize)  # checks all
+    if not isinstance(head, LinearHead) or head.normalize:
+        return wrapped
     # In float64: the shift may be a small difference of large numbers.
     map, center = (part.double().to(head.weight.device) for part in (map, center))
     weight = head.weight.double() @ map.T

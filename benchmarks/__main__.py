@@ -25,6 +25,7 @@ NAMES = (
     "count_aware_speed",
     "image_backbones",
     "image_tables",
+    "which_method",
     "image_speed",
     "demo_settings",
 )

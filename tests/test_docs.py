@@ -19,7 +19,13 @@ from headtail.registry import METHODS
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 CARDS = DOCS / "methods"
-PAGES = [ROOT / "README.md", DOCS / "index.md", *sorted((DOCS / "how-to").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    DOCS / "index.md",
+    DOCS / "which-method.md",
+    *sorted((DOCS / "tutorials").glob("*.md")),
+    *sorted((DOCS / "how-to").glob("*.md")),
+]
 CARD_PARTS = 10
 
 BLOCK = re.compile(r"^```(python|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -172,7 +178,7 @@ def test_what_a_page_shows_runs(path, tmp_path, monkeypatch):
     run_page(path)
 
 
-def test_every_how_to_page_shows_python_and_commands():
+def test_every_page_that_runs_shows_python_and_commands():
     for path in PAGES:
         shown = blocks(read(path))
         lines = [

@@ -6,16 +6,19 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
-from torch import Tensor
 
+from headtail.analysis._arrays import as_numpy
 from headtail.labels import positions_of
 from headtail.methods.transfer import (
     AlphaNetClassifier,
+    CompositionalClassifier,
     MetaModelNetClassifier,
     ModelRegressionClassifier,
 )
-from headtail.tensors import shown
+from headtail.statistics import shot_groups
+from headtail.tensors import row_blocks, shown
 
 __all__ = ["ClassGains", "NeighborGains", "class_gains", "gains_by_distance"]
 
@@ -45,14 +48,16 @@ class ClassGains:
 
 @dataclass(frozen=True, eq=False)
 class NeighborGains:
-    """One entry per few-shot class, in the order of `few_classes_`.
+    """One entry per few-shot class, in the order of `classes_`.
 
     Attributes
     ----------
     classes
         Labels.
     distances
-        From the class's mean features to those of its nearest neighbour.
+        From the class to its nearest neighbour: of AlphaNet between mean features, of
+        knowledge transfer between prototypes, the means of unit features. NaN for a
+        class without neighbour.
     gains, n_samples
         As in `ClassGains`.
     """
@@ -64,14 +69,18 @@ class NeighborGains:
 
 
 def class_gains(
-    classifier: AlphaNetClassifier | MetaModelNetClassifier | ModelRegressionClassifier,
+    classifier: AlphaNetClassifier
+    | CompositionalClassifier
+    | MetaModelNetClassifier
+    | ModelRegressionClassifier,
     X: Any,
     y: Any,
 ) -> ClassGains:
     """Measure what every class gained over the base, or over the plain classifier.
 
     Beside `class_counts` this is what MetaModelNet's figure 3 shows, by shot group
-    AlphaNet's figure 5.
+    AlphaNet's figure 5. A class that the base has not been trained on, added later, is
+    never predicted by it: its gain is its whole recall.
 
     Parameters
     ----------
@@ -88,7 +97,12 @@ def class_gains(
     >>> class_gains(clf, X, y).n_samples
     array([30, 30,  9])
     """
-    learned = AlphaNetClassifier, MetaModelNetClassifier, ModelRegressionClassifier
+    learned = (
+        AlphaNetClassifier,
+        CompositionalClassifier,
+        MetaModelNetClassifier,
+        ModelRegressionClassifier,
+    )
     if not isinstance(classifier, learned):
         names = ", ".join(kind.__name__ for kind in learned)
         raise TypeError(
@@ -97,19 +111,16 @@ def class_gains(
     check_is_fitted(classifier, "head_")
     check_consistent_length(X, y)
     classes = classifier.classes_
-    labels = y.detach().cpu().numpy() if isinstance(y, Tensor) else np.asarray(y)
+    labels = as_numpy(y)
     positions = positions_of(labels, classes)
     if (positions < 0).any():
         raise ValueError(
             "y must hold labels of classes_ alone; it also holds "
             f"{shown(np.unique(labels[positions < 0]))}. Remove their rows."
         )
-    base = copy.copy(classifier)
-    learned_from_base = isinstance(classifier, AlphaNetClassifier)
-    base.head_ = classifier.base_head_ if learned_from_base else classifier.plain_head_
     before, after = (
         _recalls(fitted.predict(X) == labels, positions, len(classes))
-        for fitted in (base, classifier)
+        for fitted in (_base_of(classifier), classifier)
     )
     return ClassGains(
         classes=classes,
@@ -119,8 +130,14 @@ def class_gains(
     )
 
 
-def gains_by_distance(classifier: AlphaNetClassifier, X: Any, y: Any) -> NeighborGains:
+def gains_by_distance(
+    classifier: AlphaNetClassifier | CompositionalClassifier, X: Any, y: Any
+) -> NeighborGains:
     """Measure each few-shot class's gain beside its neighbour's distance.
+
+    Few-shot are classes of fewer than 20 training examples. The neighbours are the
+    classes that could give: AlphaNet's base classes, or the other donors of the
+    member with the most.
 
     Parameters
     ----------
@@ -129,10 +146,15 @@ def gains_by_distance(classifier: AlphaNetClassifier, X: Any, y: Any) -> Neighbo
     X, y
         As in `class_gains`.
 
+    Raises
+    ------
+    ValueError
+        If no member of a `CompositionalClassifier` has donors.
+
     References
     ----------
     Chang et al. "Alpha Net: Adaptation with Composition in Classifier Space."
-    arXiv:2008.07073, figures 4a and 4b.
+    arXiv:2008.07073, figure 4b.
 
     Examples
     --------
@@ -143,19 +165,66 @@ def gains_by_distance(classifier: AlphaNetClassifier, X: Any, y: Any) -> Neighbo
     >>> result.classes, result.distances.round(2), result.n_samples
     (array(['c'], dtype='<U1'), array([0.67]), array([9]))
     """
-    if not isinstance(classifier, AlphaNetClassifier):
+    if not isinstance(classifier, AlphaNetClassifier | CompositionalClassifier):
         raise TypeError(
-            "classifier must be an AlphaNetClassifier; got "
-            f"{type(classifier).__name__}."
+            "classifier must be an AlphaNetClassifier or a CompositionalClassifier; "
+            f"got {type(classifier).__name__}."
         )
+    check_is_fitted(classifier, "head_")
+    if isinstance(classifier, AlphaNetClassifier):
+        few = classifier.few_classes_
+        distances = classifier.neighbor_distances_[:, 0]
+    else:
+        few = shot_groups(classifier.class_counts_).few.nonzero()[0]
+        distances = _donor_distances(classifier, few)
     every = class_gains(classifier, X, y)
-    few = classifier.few_classes_
     return NeighborGains(
         classes=every.classes[few],
-        distances=classifier.neighbor_distances_[:, 0],
+        distances=distances,
         gains=every.gains[few],
         n_samples=every.n_samples[few],
     )
+
+
+def _base_of(classifier: Any) -> Any:
+    """Return the classifier as it was before it learned to transfer."""
+    base = copy.copy(classifier)
+    if isinstance(classifier, AlphaNetClassifier):
+        base.head_ = classifier.base_head_
+    elif isinstance(classifier, CompositionalClassifier):
+        trained = classifier.trained_counts_ > 0
+        rows = torch.from_numpy(trained.nonzero()[0])
+        base.classes_ = classifier.classes_[trained]
+        base.head_ = classifier.base_head_.select(rows, base.classes_)
+    else:
+        base.head_ = classifier.plain_head_
+    return base
+
+
+def _donor_distances(
+    classifier: CompositionalClassifier, few: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """Return how far each class's prototype is from its nearest donor's; NaN if none.
+
+    A class is not its own donor.
+    """
+    thresholds = [k for k in classifier.donors_ if not isinstance(k, str)]
+    if not thresholds:
+        raise ValueError(
+            "classifier must have a member with donors; its donors_ are "
+            f"{classifier.donors_}. Fit it with donors=20, say."
+        )
+    prototypes = classifier.statistics_.prototypes
+    donors = torch.from_numpy(
+        (classifier.trained_counts_ > min(thresholds)).nonzero()[0]
+    ).to(prototypes.device)
+    asking = torch.from_numpy(few).to(prototypes.device)
+    nearest = torch.full((len(few),), torch.inf, dtype=prototypes.dtype)
+    for rows in row_blocks(len(few), len(donors)):
+        away = torch.cdist(prototypes[asking[rows]], prototypes[donors])
+        away[asking[rows, None] == donors] = torch.inf
+        nearest[rows] = away.amin(dim=1).cpu()
+    return torch.where(nearest.isinf(), torch.nan, nearest).numpy()
 
 
 def _recalls(

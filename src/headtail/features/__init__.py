@@ -7,5 +7,13 @@ from headtail.features.extraction import (
     source_of,
 )
 from headtail.features.feature_set import FeatureSet
+from headtail.features.overlap import shared_rows
 
-__all__ = ["Extraction", "FeatureSet", "extract", "extract_to_folder", "source_of"]
+__all__ = [
+    "Extraction",
+    "FeatureSet",
+    "extract",
+    "extract_to_folder",
+    "shared_rows",
+    "source_of",
+]

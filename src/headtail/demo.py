@@ -25,6 +25,7 @@ __all__ = [
     "Size",
     "demo",
     "demo_features",
+    "demo_images",
     "letters",
     "trained_network",
 ]
@@ -119,6 +120,11 @@ def demo_features(seed: int = 0, *, quick: bool = False) -> DemoFeatures:
         )
 
     return DemoFeatures(features_of(data.train), features_of(data.test), model.head)
+
+
+def demo_images(seed: int = 0, *, quick: bool = False) -> ImageSet:
+    """Return the training images of `demo_features`."""
+    return letters(QUICK if quick else FULL, seed).train
 
 
 def demo(seed: int = 0, *, quick: bool = False) -> Comparison:

@@ -16,6 +16,7 @@ from torch import Tensor
 __all__ = [
     "FORMAT",
     "MISFITS",
+    "check_new_folder",
     "existing_file",
     "naming_failure",
     "open_error",
@@ -49,6 +50,16 @@ def naming_failure(path: str | os.PathLike[str]) -> Iterator[None]:
             f"{path} must be written whole; writing it failed ({error}). Free space "
             "and call again."
         ) from error
+
+
+def check_new_folder(path: str | os.PathLike[str]) -> Path:
+    """Return `path` if nothing is there, or an empty folder; refuse it otherwise."""
+    path = Path(path)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise FileExistsError(f"{path} holds something already; choose a new folder.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"The folder of {path} must exist; make it first.")
+    return path
 
 
 @contextmanager

@@ -44,7 +44,10 @@ def test_the_examples_run_one_after_the_other(files, run, monkeypatch):
     monkeypatch.setattr(import_module("headtail.workflow.compare"), "METHODS", few)
     demo = import_module("headtail.demo")
     monkeypatch.setattr(demo, "FULL", demo.QUICK)
-    for name in ("demo", "fit", "evaluate", "predict", "compare", "add", "info"):
+    for name in (
+        *("demo", "fit", "evaluate", "predict", "compare", "report", "figures"),
+        *("add", "info"),
+    ):
         code, out, err = run(*shlex.split(EXAMPLES[name][0])[1:])
         assert (code, bool(out)) == (0, True), err
         assert "Error" not in err
@@ -54,9 +57,14 @@ def test_the_examples_run_one_after_the_other(files, run, monkeypatch):
         "larger.safetensors",
         "predictions.csv",
         "run",
+        "demo.html",
+        "report.html",
+        "figures",
     } <= written
+    page = (files / "demo.html").read_text("utf-8")
+    assert "data:image/jpeg;base64," in page
     assert run(*shlex.split(EXAMPLES["methods"][0])[1:])[0] == 0
     assert set(EXAMPLES) == {
         *("demo", "train", "extract", "fit", "evaluate", "predict", "compare"),
-        *("add", "info", "methods", "recipes"),
+        *("report", "figures", "add", "info", "methods", "recipes"),
     }

@@ -14,9 +14,10 @@ from headtail import (
     compare,
     evaluate,
 )
+from headtail.files import check_new_folder
 from headtail.predictions import Predictions
 from headtail.registry import METHODS
-from headtail.workflow import check_new_folder, save_comparison
+from headtail.workflow import save_comparison
 
 
 def quick(methods, train, test, **options):
@@ -167,6 +168,7 @@ def test_a_comparison_is_saved_as_a_whole_folder(train, test_set, tmp_path):
         "comparison.json",
         "comparison.csv",
         "comparison.txt",
+        "report.json",
         "predictions/a.npz",
     }
     folder = tmp_path / "run"

@@ -11,11 +11,13 @@ from headtail.cli.compare import compare
 from headtail.cli.demo import demo
 from headtail.cli.evaluate import evaluate
 from headtail.cli.extract import extract
+from headtail.cli.figures import figures
 from headtail.cli.fit import fit
 from headtail.cli.info import info
 from headtail.cli.methods import methods
 from headtail.cli.predict import predict
 from headtail.cli.recipes import recipes
+from headtail.cli.report import report
 from headtail.cli.train import train
 
 __all__ = ["app", "main"]
@@ -29,8 +31,8 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 for command in (
-    *(demo, train, extract, fit, evaluate, predict, compare, add, info),
-    *(methods, recipes),
+    *(demo, train, extract, fit, evaluate, predict, compare, report, figures),
+    *(add, info, methods, recipes),
 ):
     app.command()(command)
 

@@ -5,11 +5,24 @@ from typing import Annotated, Literal
 
 import typer
 
-from headtail.cli.output import JsonOption, load_features, naming, note, result
+from headtail.cli.output import (
+    JsonOption,
+    check_output,
+    load_features,
+    naming,
+    note,
+    result,
+)
+from headtail.files import check_new_folder
 from headtail.heads import load_head
 from headtail.registry import METHODS, get_method
-from headtail.workflow import check_new_folder, methods_on, save_comparison
+from headtail.report import write_html
 from headtail.workflow import compare as compare_methods
+from headtail.workflow import (
+    methods_on,
+    report_of,
+    save_comparison,
+)
 
 __all__ = ["compare"]
 
@@ -33,6 +46,10 @@ def compare(
         Path | None,
         typer.Option("--output", "-o", help="New folder for tables and predictions."),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Page to write, as `headtail report` does."),
+    ] = None,
     convention: Annotated[
         Literal["decoupling", "ckt"], typer.Option(help="As in `headtail evaluate`.")
     ] = "decoupling",
@@ -45,6 +62,8 @@ def compare(
     """
     if output is not None:
         check_new_folder(output)
+    if report is not None:
+        check_output(report, ".html", ".htm")
     names = [name.strip() for name in methods.split(",")]
     for name in names:
         get_method(name)
@@ -60,4 +79,7 @@ def compare(
     if output is not None:
         save_comparison(comparison, output)
         note(f"Written to {output}.")
+    if report is not None:
+        write_html(report_of(comparison), report)
+        note(f"Written to {report}.")
     result(comparison.to_text(), comparison.as_json(), as_json)

@@ -5,7 +5,7 @@ import io
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,8 @@ class Comparison:
         Label of every column of the predictions.
     provenance
         What was run: parameters, seed, versions, fingerprints of the data.
+    explanations
+        By method that composes classifiers: an `Explanation` of who gave to whom.
     """
 
     evaluations: dict[str, Evaluation]
@@ -53,6 +55,7 @@ class Comparison:
     y_true: npt.NDArray[Any]
     classes: npt.NDArray[Any]
     provenance: dict[str, Any]
+    explanations: dict[str, Any] = field(default_factory=dict)
 
     def difference(
         self, method: str, reference: str | None = None
@@ -151,6 +154,7 @@ def compare_predictions(
     n_replicates: int = 1000,
     seed: int = 0,
     provenance: Mapping[str, Any] | None = None,
+    explanations: Mapping[str, Any] | None = None,
 ) -> Comparison:
     """Compare methods by their probabilities on one test set.
 
@@ -163,8 +167,8 @@ def compare_predictions(
         As in `evaluate`.
     reference
         The method that the others are compared with; None for the first.
-    provenance
-        Facts to keep with the result.
+    provenance, explanations
+        Facts to keep with the result, see `Comparison`.
     """
     if not predictions:
         raise ValueError("predictions must hold at least one method; got none.")
@@ -193,6 +197,7 @@ def compare_predictions(
         if classes is None
         else np.asarray(classes),
         dict(provenance or {}),
+        dict(explanations or {}),
     )
 
 

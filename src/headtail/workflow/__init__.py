@@ -2,9 +2,9 @@
 
 from headtail.workflow.compare import (
     TRAINED,
-    check_new_folder,
     compare,
     methods_on,
+    report_of,
     save_comparison,
 )
 from headtail.workflow.describe import describe
@@ -21,13 +21,13 @@ __all__ = [
     "TrainedRecipe",
     "add_examples",
     "build_model",
-    "check_new_folder",
     "compare",
     "describe",
     "evaluate_classifier",
     "fit_method",
     "methods_on",
     "predict_features",
+    "report_of",
     "run_recipe",
     "save_comparison",
 ]

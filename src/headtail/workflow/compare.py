@@ -11,9 +11,10 @@ import sklearn
 import torch
 from sklearn.base import clone
 
+from headtail.analysis import explain
 from headtail.evaluation import Comparison, compare_predictions
-from headtail.features import FeatureSet
-from headtail.files import written_whole
+from headtail.features import FeatureSet, shared_rows
+from headtail.files import check_new_folder, written_whole
 from headtail.heads import Head
 from headtail.labels import positions_of
 from headtail.matching import matched_labels
@@ -21,11 +22,18 @@ from headtail.methods import shared_bases
 from headtail.methods.decoupled import LogitAdjustedClassifier
 from headtail.predictions import Predictions
 from headtail.registry import METHODS, get_method
+from headtail.report import REPORT_FILE, Report, build_report, save_report
 from headtail.statistics import Convention
 from headtail.tensors import fingerprint
 from headtail.version import __version__
 
-__all__ = ["TRAINED", "check_new_folder", "compare", "methods_on", "save_comparison"]
+__all__ = [
+    "TRAINED",
+    "compare",
+    "methods_on",
+    "report_of",
+    "save_comparison",
+]
 
 # What a comparison calls the head that the methods build on.
 TRAINED = "trained head"
@@ -96,7 +104,7 @@ def compare(
     if train.class_names is not None:
         names = tuple(train.class_names[label] for label in classes)
     y_true = matched_labels(test, classes, names)
-    predictions, parameters, selections = {}, {}, {}
+    predictions, parameters, selections, explanations = {}, {}, {}, {}
     with shared_bases():
         for name, estimator in methods.items():
             classifier = clone(estimator)
@@ -105,6 +113,11 @@ def compare(
             classifier.fit(train.features, train.targets)
             predictions[name] = classifier.predict_proba(test.features)
             parameters[name] = _parameters(classifier)
+            explained = explain(
+                classifier, test.features, y_true, convention=convention
+            )
+            if explained is not None:
+                explanations[name] = explained
             selection = getattr(classifier, "selection_", None)
             if selection is not None:
                 selections[name] = {k: _plain(v) for k, v in selection.facts().items()}
@@ -117,12 +130,14 @@ def compare(
         convention=convention,
         n_replicates=n_replicates,
         seed=random_state,
+        explanations=explanations,
         provenance={
             "methods": parameters,
             "selections": selections,
             "random_state": random_state,
             "train": _facts(train),
             "test": _facts(test),
+            "shared_examples": shared_rows(train.features, test.features),
             "n_replicates": n_replicates,
             "classes": classes.tolist(),
             "class_names": names,
@@ -167,8 +182,22 @@ def methods_on(head: Head, methods: Iterable[str] | None = None) -> dict[str, An
     return estimators
 
 
+def report_of(comparison: Comparison) -> Report:
+    """Return what a page shows of a comparison.
+
+    The answer is about the recommended method if it was compared, else about the first
+    that is not the reference: test figures choose nothing.
+    """
+    names = [row.name for row in METHODS if row.recommended]
+    names += [row.name for row in METHODS if row.recommended_on_base]
+    for name in names:
+        if name in comparison.evaluations and name != comparison.reference:
+            return build_report(comparison, name, chosen_by="the recommended method")
+    return build_report(comparison)
+
+
 def save_comparison(comparison: Comparison, path: str | os.PathLike[str]) -> None:
-    """Write a new folder with the table, JSON, CSV and every method's predictions."""
+    """Write a new folder: table, JSON, CSV, report and every method's predictions."""
     path = check_new_folder(path)
     for name in comparison.predictions:
         if Path(name).name != name or name.startswith("."):
@@ -183,19 +212,10 @@ def save_comparison(comparison: Comparison, path: str | os.PathLike[str]) -> Non
         (folder / "comparison.json").write_text(comparison.to_json(), "utf-8")
         (folder / "comparison.csv").write_text(comparison.to_csv(), "utf-8")
         (folder / "comparison.txt").write_text(comparison.to_text() + "\n", "utf-8")
+        save_report(report_of(comparison), folder / REPORT_FILE)
         for name, proba in comparison.predictions.items():
             predictions = Predictions.from_proba(proba, classes, true)
             predictions.save(folder / "predictions" / f"{name}.npz")
-
-
-def check_new_folder(path: str | os.PathLike[str]) -> Path:
-    """Return `path` if nothing is there, or an empty folder; refuse it otherwise."""
-    path = Path(path)
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise FileExistsError(f"{path} holds something already; choose a new folder.")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"The folder of {path} must exist; make it first.")
-    return path
 
 
 def _feature_set(data: Any) -> FeatureSet:

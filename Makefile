@@ -4,13 +4,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test check bench docs clean
+.PHONY: demo test test-browser check bench docs clean
 
 demo: $(VENV)/.base
 	$(BIN)/headtail demo
 
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --cov --cov-report=term
+
+# Screenshots stay in build/screenshots, or in the folder HEADTAIL_SCREENSHOTS.
+test-browser: $(VENV)/.dev
+	.ci/install_browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m browser tests/browser
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -37,4 +42,4 @@ $(VENV)/.docs: $(VENV)/.base
 	touch $@
 
 clean:
-	rm -rf $(VENV) site .mypy_cache .pytest_cache .ruff_cache .coverage
+	rm -rf $(VENV) build site .mypy_cache .pytest_cache .ruff_cache .coverage

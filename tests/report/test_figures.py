@@ -20,7 +20,9 @@ def test_every_plot_is_written_as_pdf_and_png(report, tmp_path):
             assert path.read_bytes().startswith(b"%PDF")
 
 
-def test_the_same_report_gives_the_same_bytes(report, tmp_path):
+def test_the_same_report_gives_the_same_bytes(report, tmp_path, monkeypatch):
+    few = {name: PLOTS[name] for name in ("recall", "map")}
+    monkeypatch.setattr("headtail.report.figures.PLOTS", few)
     for folder in ("one", "two"):
         write_figures(report, tmp_path / folder)
     for path in (tmp_path / "one").iterdir():

@@ -23,6 +23,7 @@ _BEFORE, _AFTER, _GAIN, _LOSS = "#7a858d", "#1f5fa8", "#12876a", "#c2521b"
 # Above this many classes strokes are pixels in a PDF, not paths.
 _PATHS = 1000
 _SYMBOLS = {"sample": "o", "prototype": "D", "weight": "P", "final": "*"}
+_WORDS = {"prototype": "prototype", "weight": "trained", "final": "composed"}
 _SIZES = {"sample": 12, "prototype": 55, "weight": 65, "final": 110}
 
 
@@ -180,9 +181,12 @@ def draw_map(axes: Axes, report: Report, one: Map) -> None:
                 linewidths=0.7,
                 label=label,
             )
+    for kind, symbol in _SYMBOLS.items():
+        if kind != "sample":
+            axes.scatter([], [], 40, "0.6", marker=symbol, label=_WORDS[kind])
     axes.set_xticks([])
     axes.set_yticks([])
-    axes.legend(loc="best")
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 
 
 def draw_first_map(axes: Axes, report: Report) -> None:

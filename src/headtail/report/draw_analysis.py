@@ -111,7 +111,7 @@ def draw_sweep(axes: Axes, result: Sweep) -> None:
         )
     axes.set_xlabel(result.parameter.replace("_", " "))
     axes.set_ylabel("accuracy in % (dotted: base)")
-    axes.legend()
+    axes.legend(ncols=4, loc="upper center", bbox_to_anchor=(0.5, 1.14))
 
 
 def draw_trajectories(axes: Axes, result: TrajectoryMap) -> None:

@@ -47,7 +47,7 @@ PLOTS = {
     "gain-at-distance": Plot(draw.draw_distance, (4.5, 3.0), "gain_at_distance"),
     "confusion": Plot(draw.draw_confusion, (4.5, 2.4)),
     "calibration": Plot(draw.draw_calibration, (3.6, 3.4)),
-    "map": Plot(draw.draw_first_map, (4.5, 3.6), "maps"),
+    "map": Plot(draw.draw_first_map, (5.5, 3.4), "maps"),
 }
 
 

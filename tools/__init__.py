@@ -1,0 +1,1 @@
+"""What builds the documents; not part of the package."""

@@ -117,6 +117,14 @@ def test_a_confidence_on_an_edge_belongs_to_the_bin_below(k):
     assert result.edges[k] == pytest.approx(top)
 
 
+def test_half_precision_is_measured_in_full():
+    top = np.float16(0.6)  # a little more than the edge at 9 / 15
+    proba = np.array([[top, 1 - top]])
+    assert proba.dtype == np.float16
+    result = reliability(np.array([0]), proba, shot_groups([9, 9]))
+    assert result.n[0].tolist() == [int(j == 9) for j in range(15)]
+
+
 def test_confidences_a_little_above_one_stay_in_the_last_bin():
     proba = np.array([[1 + 1e-7, 0.0]])
     result = reliability(np.array([0]), proba, shot_groups([9, 9]), n_bins=3)

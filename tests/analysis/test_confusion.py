@@ -158,3 +158,8 @@ def test_read_only_arrays_are_taken(tmp_path):
     again = group_confusion(positions, predicted, GROUPS)
     np.testing.assert_array_equal(once.rates, again.rates)
     assert rows_of(confused_pairs(positions, predicted, 7)) == first
+
+
+def test_no_pairs_cannot_be_asked_for():
+    with pytest.raises(ValueError, match=r"n must be at least 1; got 0"):
+        confused_pairs(np.array([0]), np.array([1]), 2, n=0)

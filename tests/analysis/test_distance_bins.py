@@ -78,6 +78,9 @@ def test_without_a_class_there_is_no_bin(distances):
 def test_equal_distances_stay_in_the_order_given():
     result = bin_by_distance([1.0, 1.0, 1.0, 1.0], [4.0, 3.0, 2.0, 1.0], n_bins=2)
     assert result.gain.tolist() == [3.5, 1.5]
+    gains = np.arange(40.0)
+    result = bin_by_distance(np.where(gains % 3, 1.0, 2.0), gains, n_bins=40)
+    assert result.gain.tolist() == sorted(gains, key=lambda gain: gain % 3 == 0)
 
 
 def test_tensors_and_read_only_arrays_are_taken():

@@ -242,11 +242,14 @@ def test_shares_of_count_aware_transfer_are_a_softmax_of_whitened_cosines(
 def test_a_mixture_that_takes_nothing_has_no_donations(count_aware, coefficients):
     clf = count_aware(**coefficients)
     assert donations(clf) is None
-    # A class added later takes nonetheless.
+    # A class added later takes nonetheless, and it alone.
     clf.partial_fit(X[:1], ["bee"])
     assert clf.classes_[6] == "bee"
     found = donations(clf, n=9)
-    assert sorted(found.donors[6].tolist()) == [0, 2, 5]
+    assert found.receivers.tolist() == [6]
+    (donors,) = found.donors
+    assert sorted(donors.tolist()) == [0, 2, 5]
+    assert found.shares.shape == (1, 3)
     assert np.isfinite(found.distances).all()
 
 
@@ -277,6 +280,17 @@ def test_shares_of_alphanet_are_coefficients_by_their_size(alphanet, n):
         found.shares, [[-0.7, 0.2, 0.1][:n], [0.4, -0.3, 0.3][:n]], rtol=1e-6
     )
     assert found.shares.dtype == np.float64
+
+
+def test_equal_coefficients_keep_the_order_of_the_neighbours(alphanet):
+    clf = copy.deepcopy(alphanet)
+    sizes = np.where(np.arange(41) % 3, 0.5, -0.25)
+    clf.coefficients_ = np.stack([sizes, -sizes])
+    clf.neighbors_ = np.tile(np.arange(40), (2, 1))
+    large, small = (
+        [j for j in range(40) if abs(sizes[j + 1]) == a] for a in (0.5, 0.25)
+    )
+    assert donations(clf, n=40).donors.tolist() == [large + small] * 2
 
 
 def test_distances_of_alphanet_are_between_mean_features(alphanet):

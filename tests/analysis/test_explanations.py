@@ -48,8 +48,8 @@ def mapped(explanation):
 
 
 def test_it_holds_donations_and_maps(compositional):
-    result = explain(compositional, X_TEST, Y_TEST, n_donors=2, n_maps=2)
-    given = donations(compositional, 2)
+    result = explain(compositional, X_TEST, Y_TEST, n_donors=3, n_maps=2)
+    given = donations(compositional, 3)
     np.testing.assert_array_equal(result.donations.donors, given.donors)
     np.testing.assert_array_equal(result.donations.shares, given.shares)
     np.testing.assert_array_equal(result.donations.distances, given.distances)
@@ -98,6 +98,14 @@ def test_equal_counts_keep_the_order_of_the_classes():
     y = np.repeat([0, 1, 2, 3], y)
     clf = CompositionalClassifier(CosineHead(torch.eye(4)), donors=20).fit(X, y)
     assert [one.label for one in explain(clf, X, y).maps] == [2, 1, 3]
+
+
+def test_many_equal_counts_keep_the_order_of_the_classes():
+    counts = np.r_[30, np.where(np.arange(40) % 3, 3, 2)]
+    X, y = np.repeat(np.eye(41) + 0.1, counts, axis=0), np.repeat(range(41), counts)
+    clf = CompositionalClassifier(CosineHead(torch.eye(41)), donors=20).fit(X, y)
+    labels = [one.label for one in explain(clf, X, y, n_maps=40).maps]
+    assert labels == sorted(range(1, 41), key=lambda c: -counts[c])
 
 
 def test_without_a_few_shot_class_in_the_data_there_is_no_map(compositional):

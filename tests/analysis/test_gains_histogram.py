@@ -31,10 +31,13 @@ def test_counts_by_group_and_leaves_out_what_is_not_known():
     }
     assert result.groups == tuple(members)
     for row, rows in enumerate(members.values()):
-        expected = reference(gains, rows, result.edges)
+        changed = rows[gains[rows] != 0]
+        expected = reference(gains, changed, result.edges)
         assert result.n_classes[row].tolist() == expected
+        assert result.n_unchanged[row] == (gains[rows] == 0).sum()
         assert result.n_undefined[row] == np.isnan(gains[rows]).sum() > 0
-    total = result.n_classes.sum(axis=1) + result.n_undefined
+    assert result.n_unchanged[-1] > 0
+    total = result.n_classes.sum(axis=1) + result.n_unchanged + result.n_undefined
     assert total.tolist() == [len(rows) for rows in members.values()]
 
 
@@ -69,8 +72,14 @@ def test_without_a_known_gain_one_bin_is_empty():
 
 
 def test_the_convention_moves_the_end_points():
-    few = gains_histogram([0.0, 0.0], [20, 100], convention="ckt").n_classes
-    assert few[:, 0].tolist() == [1, 0, 1, 2]
+    result = gains_histogram([0.01, 0.01], [20, 100], convention="ckt")
+    assert result.n_classes[:, 0].tolist() == [1, 0, 1, 2]
+
+
+def test_rounding_alone_is_no_gain():
+    result = gains_histogram([0.3 - (0.1 + 0.2), 0.1], [5, 5])
+    assert result.n_unchanged.tolist() == [0, 0, 1, 1]
+    assert result.n_classes.sum(axis=1).tolist() == [0, 0, 1, 1]
 
 
 def test_tensors_and_read_only_arrays_are_taken():

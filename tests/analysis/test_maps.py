@@ -239,10 +239,8 @@ def test_trained_weights_beside_an_added_class_are_the_donors(planes):
     np.testing.assert_allclose(planes[0][0][result.kinds == "weight"], rows, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("members", "n_finals"), [("composed", 1), ("both", 2)])
-def test_points_of_count_aware_transfer_are_whitened(
-    planes, count_aware, members, n_finals
-):
+@pytest.mark.parametrize("members", ["composed", "both"])
+def test_points_of_count_aware_transfer_are_whitened(planes, count_aware, members):
     clf = count_aware(members=members, donors=20, transfer=0.5, prototype=1.0)
     result = transfer_map(clf, X_TEST, Y_TEST, "fox", n_donors=2)
     map, center, mixture = clf.map_, clf.center_, clf.mixture_
@@ -268,12 +266,11 @@ def test_points_of_count_aware_transfer_are_whitened(
         factor = mixture["half_count"] / (mixture["half_count"] + COUNTS[c])
         borrowed = 0.5 * received + 1.0 * prototypes[c]
         finals.append(unit(weight[c] + factor * borrowed))
-    linear = [weight[c] for c in chosen]
     for kind, expected in (
         ("sample", samples),
         ("prototype", [prototypes[c] for c in chosen]),
-        ("weight", linear),
-        ("final", [linear, finals][2 - n_finals :]),
+        ("weight", [weight[c] for c in chosen]),
+        ("final", finals),
     ):
         expected = np.reshape(expected, (-1, 5))
         found = points[result.kinds == kind]
@@ -433,3 +430,11 @@ def test_what_does_not_fit_is_refused():
         transfer_map(clf, X_TEST, Y_TEST, "fox", max_samples=-1)
     with pytest.raises(NotFittedError, match="CompositionalClassifier"):
         transfer_map(CompositionalClassifier(), X_TEST, Y_TEST, "fox")
+
+
+def test_a_class_that_takes_nothing_has_no_map(count_aware):
+    clf = count_aware(members="both", transfer=0.0)
+    assert transfer_map(clf, X_TEST, Y_TEST, "fox") is None
+    clf.partial_fit(-X[:2], ["bee", "bee"])
+    assert transfer_map(clf, X_TEST, Y_TEST, "fox") is None
+    assert transfer_map(clf, X_TEST, Y_TEST, "bee") is not None

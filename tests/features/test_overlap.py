@@ -131,3 +131,8 @@ def test_blocks_of_rows_give_what_one_block_gives(monkeypatch):
     monkeypatch.setattr(overlap, "row_blocks", four_rows)
     assert shared_rows(train, test) == 9
     assert seen[:2] == [(23, 7), (14, 7)]
+
+
+def test_sets_of_different_widths_are_refused():
+    with pytest.raises(ValueError, match=r"same number of features; got 3 and 2"):
+        shared_rows(np.eye(3), np.eye(2))

@@ -25,6 +25,7 @@ HOSTILE = '<script>alert("x")</script>'
 NAMES = ("ant", HOSTILE, "bee & $wasp$", "猫", "cat", "dog", "elk", "fox", "gnu", "hen")
 COUNTS = (3, 150, 30, 2, 120, 9, 5, 19, 20, 101)
 ABSENT = "gnu"
+UNCHANGED = {"many": 0, "medium": 0, "few": 0}
 
 
 def draw(counts, seed, names=NAMES):
@@ -76,7 +77,9 @@ def result(name, figures=None, gains=None, **parts):
         trend=(0.5,),
         calibration=dict.fromkeys(("all", "many", "medium", "few"), calm),
         confusion=Confusion(rates=((0.5, 0.1, 0.2, 0.2),) * 3, pairs=()),
-        gain_bars=GainBars((0.0, 0.05), {"many": (1,), "medium": (1,), "few": (2,)}),
+        gain_bars=GainBars(
+            (0.0, 0.05), {"many": (1,), "medium": (1,), "few": (2,)}, UNCHANGED
+        ),
         donors=None,
         gain_at_distance=(),
         maps=(),

@@ -5,9 +5,12 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
+from headtail.datasets import ImageSet
 from headtail.report import about, thumbnails, to_html, write_html
+from headtail.report.model import ClassTable
 from tests.report.conftest import HOSTILE, NAMES
 
 
@@ -105,8 +108,19 @@ def test_the_data_are_those_of_the_report(page, report):
     assert data["classes"]["names"] == list(report.classes.names)
     assert sorted(data["classes"]["names"]) == sorted(NAMES)
     transfer = report.result("transfer")
-    assert data["methods"]["transfer"]["recall"] == list(transfer.recall)
-    assert data["methods"]["transfer"]["donors"]["receivers"] == list(range(10))
+    hits = data["methods"]["transfer"]["hits"]
+    for count, size, recall in zip(
+        hits, data["classes"]["sizes"], transfer.recall, strict=True
+    ):
+        if size:
+            assert count / size == pytest.approx(recall, abs=1e-6)
+        else:
+            assert count is None
+    donors = data["methods"]["transfer"]["donors"]
+    assert donors["receivers"] == list(range(10))
+    assert donors["donors"] == [list(row) for row in transfer.donors.donors]
+    for row, shares in zip(donors["shares"], transfer.donors.shares, strict=True):
+        assert row == pytest.approx([1000 * share for share in shares], abs=0.5)
     assert len(data["methods"]["transfer"]["maps"]) == len(transfer.maps)
     assert data["methods"]["base"]["donors"] is None
     assert len(data["pictures"]["places"]) == 10
@@ -159,3 +173,37 @@ def test_a_report_of_one_method_has_a_page(make_report):
     text = Page(to_html(report)).text
     assert "nothing was compared with it" in text
     assert "No method here composes classifiers" in text
+
+
+def test_8142_classes_24_methods_and_pictures_stay_below_8_mb(report):
+    n = 8142
+    rng = np.random.default_rng(0)
+    names = tuple(f"Genus{c // 7} species{c}" for c in range(n))
+    transfer = report.result("transfer")
+    donors = replace(
+        transfer.donors,
+        receivers=tuple(range(n)),
+        donors=tuple(map(tuple, rng.integers(n, size=(n, 5)).tolist())),
+        shares=tuple(map(tuple, rng.dirichlet(np.ones(5), n).round(6).tolist())),
+        distances=(0.5,) * n,
+    )
+    recall = tuple((rng.integers(4, size=n) / 3).round(6).tolist())
+    methods = tuple(
+        replace(
+            transfer if number < 4 else report.result("base"),
+            name=f"method {number}",
+            recall=recall,
+            donors=donors if number < 4 else None,
+        )
+        for number in range(24)
+    )
+    table = ClassTable(names, (5,) * n, (3,) * n, ("few",) * n)
+    large = replace(
+        report, classes=table, methods=methods, method="method 1", reference="method 0"
+    )
+    pixels = rng.integers(256, size=(1000, 32, 32, 3), dtype=np.uint8)
+    pictures = thumbnails(large, ImageSet(pixels, np.arange(1000), names))
+    assert len(pictures.places) == 800
+    page = to_html(large, pictures=pictures)
+    assert len(page.encode()) < 8_000_000
+    assert len(Page(page).data["methods"]["method 0"]["donors"]["donors"][0]) == 3

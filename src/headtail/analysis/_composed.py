@@ -33,6 +33,8 @@ class Composed:
         Directions of the composed weights, one tensor per member.
     queries, keys
         What asks and what is asked, [n_classes, n_features].
+    receivers
+        Positions of the classes that take anything.
     donors
         Classes that give, one mask of n_classes per member that transfers.
     temperature
@@ -46,6 +48,7 @@ class Composed:
     finals: tuple[Tensor, ...]
     queries: Tensor
     keys: Tensor
+    receivers: npt.NDArray[np.int64]
     donors: tuple[npt.NDArray[np.bool_], ...]
     temperature: float
     directions: Callable[[Tensor], Tensor]
@@ -98,6 +101,7 @@ def _compositional(classifier: CompositionalClassifier) -> Composed | None:
         # A class without a trained weight asks with its prototype.
         queries=torch.where(trained[:, None], queries, prototypes),
         keys=prototypes if giving == "prototype" else weight,
+        receivers=np.arange(len(weight)),
         donors=donors,
         temperature=float(classifier.temperature),
         directions=lambda features: unit(features.float()),
@@ -107,8 +111,11 @@ def _compositional(classifier: CompositionalClassifier) -> Composed | None:
 def _count_aware(classifier: CountAwareTransferClassifier) -> Composed | None:
     mixture = classifier.mixture_
     head: Head = classifier.head_.head  # type: ignore[assignment]
-    untrained = (classifier.trained_counts_ == 0).any()
-    if not untrained and (mixture["members"] == "linear" or not mixture["transfer"]):
+    # A class that was added is composed whatever the others are.
+    takes = classifier.trained_counts_ == 0
+    if mixture["members"] != "linear" and mixture["transfer"] > 0:
+        takes = np.ones_like(takes)
+    if not takes.any():
         return None
     map, center = (
         torch.from_numpy(part).float() for part in (classifier.map_, classifier.center_)
@@ -119,9 +126,11 @@ def _count_aware(classifier: CountAwareTransferClassifier) -> Composed | None:
     return Composed(
         prototypes=prototypes,
         weight=weight,
-        finals=_directions(head),
+        # The linear member, if there is one, comes first.
+        finals=_directions(head)[-1:],
         queries=prototypes,
         keys=weight,
+        receivers=takes.nonzero()[0],
         donors=(classifier.trained_counts_ > mixture["donors"],),
         temperature=float(mixture["temperature"]),
         directions=lambda features: unit((unit(features.float()) - center) @ map),

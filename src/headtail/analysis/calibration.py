@@ -22,7 +22,7 @@ class Reliability:
     groups
         Names of the rows: "all", "many", "medium", "few".
     edges
-        Of the bins of confidence; a bin holds its upper edge: [n_bins + 1].
+        Of the bins of confidence: [n_bins + 1].
     confidence, accuracy
         Mean top probability and share of right answers, [n_groups, n_bins].
     n

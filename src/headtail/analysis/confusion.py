@@ -119,6 +119,8 @@ def confused_pairs(
     >>> pairs.true, pairs.predicted, pairs.rate.round(2)
     (array([1, 0]), array([0, 1]), array([1.  , 0.33]))
     """
+    if n < 1:
+        raise ValueError(f"n must be at least 1; got {n}.")
     wrong = positions != predicted
     codes, counts = np.unique(
         positions[wrong] * n_classes + predicted[wrong], return_counts=True

@@ -38,7 +38,7 @@ def bin_by_distance(
     Parameters
     ----------
     distances, gains
-        Per class, [n_classes]; classes where either is NaN are left out.
+        Per class, [n_classes]; classes where either is not finite are left out.
     n_bins
         Bins; fewer where there are fewer classes.
 

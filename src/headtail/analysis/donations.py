@@ -44,7 +44,6 @@ class Donations:
     distances: npt.NDArray[np.float64]
 
 
-@torch.no_grad()
 def donations(classifier: Any, n: int = 5) -> Donations | None:
     """Return who gave to whom in a fitted classifier; None if it composes nothing.
 
@@ -84,7 +83,7 @@ def donations(classifier: Any, n: int = 5) -> Donations | None:
 
 
 def _of_attention(classifier: Any, composed: Composed, n: int) -> Donations:
-    receivers = np.arange(len(classifier.classes_))
+    receivers = composed.receivers
     gives = np.logical_or.reduce(composed.donors)
     given = torch.from_numpy(gives.nonzero()[0])
     width = min(n, len(given))
@@ -96,7 +95,7 @@ def _of_attention(classifier: Any, composed: Composed, n: int) -> Donations:
         receivers=receivers,
         donors=given[torch.cat([part.indices for part in best])].numpy(),
         shares=torch.cat([part.values for part in best]).double().numpy(),
-        distances=_nearest(composed.prototypes, gives),
+        distances=_nearest(composed.prototypes, gives)[receivers],
     )
 
 
@@ -111,7 +110,7 @@ def _of_coefficients(classifier: AlphaNetClassifier, n: int) -> Donations:
         shares=np.take_along_axis(
             np.asarray(classifier.coefficients_[:, 1:], dtype=np.float64), order, axis=1
         ),
-        distances=np.asarray(distances.min(axis=1, initial=np.inf), dtype=np.float64),
+        distances=np.asarray(distances.min(axis=1), dtype=np.float64),
     )
 
 

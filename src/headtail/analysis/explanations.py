@@ -50,8 +50,8 @@ def explain(
         Fitted.
     X, y
         Validation or test features and labels, for the maps. They choose nothing:
-        mapped are few-shot classes evenly spaced by their training examples, of those
-        that occur in `y`.
+        mapped are few-shot classes of those in `y`, sorted by their training examples
+        and taken at even steps.
     convention
         Whose few-shot classes.
     n_donors

@@ -29,13 +29,16 @@ class GainsHistogram:
         bin that begins there.
     n_classes
         Classes in every bin: [n_groups, n_bins].
+    n_unchanged
+        Classes whose gain is 0, which are in no bin: [n_groups].
     n_undefined
-        Classes whose gain is NaN, which are in no bin: [n_groups].
+        Classes whose gain is NaN, which are in no bin either: [n_groups].
     """
 
     groups: tuple[str, ...]
     edges: npt.NDArray[np.float64]
     n_classes: npt.NDArray[np.int64]
+    n_unchanged: npt.NDArray[np.int64]
     n_undefined: npt.NDArray[np.int64]
 
 
@@ -56,7 +59,8 @@ def gains_histogram(
         Training examples per class: [n_classes].
     bin_width
         Of every bin, 0.001 to 1, as a difference of recalls. 0 is always an edge of
-        the grid, so no bin mixes gains with losses.
+        the grid, so no bin mixes gains with losses; classes that neither gain nor lose
+        are counted apart.
     convention
         See `shot_groups`.
 
@@ -91,7 +95,7 @@ def gains_histogram(
         )
     if not 0.001 <= bin_width <= 1:
         raise ValueError(f"bin_width must be 0.001 to 1; got {bin_width}.")
-    known = np.isfinite(values)
+    known = np.isfinite(values) & (np.abs(values) > _ROUNDING)
     bins = np.floor(values[known] / bin_width + _ROUNDING).astype(np.int64)
     first, last = (bins.min(), bins.max()) if len(bins) else (0, 0)
     masks = dict(groups.items()) | {"all": np.ones(len(counts), dtype=bool)}
@@ -103,5 +107,12 @@ def gains_histogram(
         groups=tuple(masks),
         edges=np.arange(first, last + 2) * bin_width,
         n_classes=np.stack(n_classes),
-        n_undefined=np.array([(~known & mask).sum() for mask in masks.values()]),
+        n_unchanged=_counted(np.abs(values) <= _ROUNDING, masks),
+        n_undefined=_counted(~np.isfinite(values), masks),
     )
+
+
+def _counted(
+    wanted: npt.NDArray[np.bool_], masks: dict[str, npt.NDArray[np.bool_]]
+) -> npt.NDArray[np.int64]:
+    return np.array([(wanted & mask).sum() for mask in masks.values()])

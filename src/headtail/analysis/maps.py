@@ -88,7 +88,7 @@ def transfer_map(
     Returns
     -------
     map
-        None if the classifier attends to no donor.
+        None if the class takes nothing from donors.
 
     References
     ----------
@@ -122,7 +122,7 @@ def transfer_map(
             f"{shown(classifier.classes_[:5])})."
         )
     composed = composed_of(classifier)
-    if composed is None:
+    if composed is None or receiver not in composed.receivers:
         return None
     shown_classes = _receiver_and_donors(composed, receiver, n_donors)
     positions = positions_of(as_numpy(y), classifier.classes_)

@@ -22,6 +22,11 @@ def shared_rows(train: npt.NDArray[Any], test: npt.NDArray[Any]) -> int:
     >>> shared_rows(np.eye(3), np.array([[0.0, 1.0, 0.0], [0.0, 0.5, 0.0]]))
     1
     """
+    if train.shape[1] != test.shape[1]:
+        raise ValueError(
+            "train and test must have the same number of features; got "
+            f"{train.shape[1]} and {test.shape[1]}."
+        )
     kind = np.result_type(train.dtype, test.dtype)
     hashes = [_hashes(rows, kind) for rows in (train, test)]
     zero = _hashes(np.zeros((1, test.shape[1]), kind), kind)

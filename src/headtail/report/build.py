@@ -184,6 +184,7 @@ def _gain_bars(gains: npt.NDArray[np.float64], evaluation: Evaluation) -> GainBa
     return GainBars(
         edges=tuple(bars.edges.round(6).tolist()),
         counts={name: tuple(row) for name, row in rows},
+        unchanged=dict(zip(bars.groups, bars.n_unchanged.tolist(), strict=True)),
     )
 
 

@@ -105,7 +105,7 @@ def draw_gains(axes: Axes, report: Report) -> None:
             color=_COLORS[name],
             edgecolor="white",
             linewidth=0.4,
-            label=f"{name}-shot",
+            label=f"{name}-shot ({bars.unchanged[name]} unchanged)",
         )
         floor += height
     axes.set_xlabel("gain in recall, points")

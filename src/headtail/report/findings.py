@@ -36,8 +36,8 @@ def absent_classes(report: Report) -> Finding:
         "LT001",
         "class absent from the test set",
         bool(absent),
-        f"{len(absent)} of {len(table.names)} classes have no test example and count "
-        f"in no figure: {listed(absent)}.",
+        f"Without test example, so in no figure: {len(absent)} of "
+        f"{len(table.names)} classes, {listed(absent)}.",
         "Every class has a test example.",
     )
 
@@ -111,8 +111,8 @@ def never_recognised(report: Report) -> Finding:
         code,
         title,
         bool(never),
-        f"{result.name} recognises no test example of {len(never)} classes that have "
-        f"{MIN_EXAMPLES} or more: {listed(never)}.",
+        f"Classes of which {result.name} recognises none of {MIN_EXAMPLES} or more "
+        f"test examples: {len(never)}, {listed(never)}.",
         f"Of every class with {MIN_EXAMPLES} test examples one is recognised.",
     )
 

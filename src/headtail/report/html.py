@@ -13,20 +13,22 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
 from headtail.files import written_whole
-from headtail.report.model import Number, Report
+from headtail.report.model import Donors, Number, Report
 from headtail.report.thumbnails import Thumbnails
 from headtail.report.wording import percent, points
 
 __all__ = ["to_html", "write_html"]
 
 _ASSETS = files("headtail.report") / "assets"
+# Donors of a class on a page; above so many classes fewer, to keep it below 8 MB.
+_DONORS, _FEW_DONORS, _MANY_CLASSES = 5, 3, 2000
 # Columns of the table of methods: name of the figure and heading.
 _COLUMNS = (
     ("few", "few-shot"),
     ("medium", "medium-shot"),
     ("many", "many-shot"),
     ("all", "all classes"),
-    ("micro_accuracy", "examples"),
+    ("micro_accuracy", "per example"),
     ("top5_accuracy", "top 5"),
     ("worst_class_recall", "worst class"),
     ("expected_calibration_error", "calibration error"),
@@ -83,7 +85,9 @@ def to_html(
 
 
 def _data(report: Report, pictures: Thumbnails | None) -> dict[str, Any]:
-    """Return what the page's scripts draw from."""
+    """Return what the page's scripts draw from, in few characters per class."""
+    sizes = report.classes.sizes
+    n_donors = _DONORS if len(sizes) <= _MANY_CLASSES else _FEW_DONORS
     return {
         "method": report.method,
         "reference": report.reference,
@@ -91,13 +95,16 @@ def _data(report: Report, pictures: Thumbnails | None) -> dict[str, Any]:
         "trendRanks": report.trend_ranks,
         "methods": {
             method.name: {
-                "recall": method.recall,
+                "hits": [
+                    None if recall is None else round(recall * size)
+                    for recall, size in zip(method.recall, sizes, strict=True)
+                ],
                 "trend": method.trend,
                 "calibration": {
                     name: asdict(part) for name, part in method.calibration.items()
                 },
                 "confusion": asdict(method.confusion),
-                "donors": None if method.donors is None else asdict(method.donors),
+                "donors": _donors(method.donors, n_donors),
                 "gains": asdict(method.gain_bars),
                 "distances": [asdict(one) for one in method.gain_at_distance],
                 "maps": [asdict(one) for one in method.maps],
@@ -105,6 +112,17 @@ def _data(report: Report, pictures: Thumbnails | None) -> dict[str, Any]:
             for method in report.methods
         },
         "pictures": None if pictures is None else asdict(pictures),
+    }
+
+
+def _donors(given: Donors | None, n: int) -> dict[str, Any] | None:
+    """Return the n strongest donors; shares in thousandths."""
+    if given is None:
+        return None
+    return {
+        "receivers": given.receivers,
+        "donors": [row[:n] for row in given.donors],
+        "shares": [[round(1000 * x) for x in row[:n]] for row in given.shares],
     }
 
 

@@ -147,10 +147,13 @@ class GainBars:
         Of the bins, ascending.
     counts
         By group: classes per bin.
+    unchanged
+        By group: classes that neither gained nor lost, which are in no bin.
     """
 
     edges: tuple[float, ...]
     counts: dict[str, tuple[int, ...]]
+    unchanged: dict[str, int]
 
 
 @dataclass(frozen=True, config=CHECKED)

@@ -14,7 +14,7 @@ from headtail.report.model import Report
 __all__ = ["Thumbnails", "thumbnails"]
 
 # As many pictures as keep the page far below its limit.
-MOST = 1000
+MOST = 800
 SIDE = 40
 _COLUMNS = 25
 
@@ -75,7 +75,7 @@ def thumbnails(report: Report, images: ImageSet, *, most: int = MOST) -> Thumbna
         down, across = divmod(place, columns)
         sheet.paste(_small(pixels), (across * SIDE, down * SIDE))
     out = io.BytesIO()
-    sheet.save(out, "JPEG", quality=80, optimize=True)
+    sheet.save(out, "JPEG", quality=75, optimize=True)
     text = base64.b64encode(out.getvalue()).decode("ascii")
     places = {c: place for place, c in enumerate(wanted)}
     return Thumbnails(f"data:image/jpeg;base64,{text}", SIDE, columns, rows, places)

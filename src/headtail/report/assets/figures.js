@@ -86,7 +86,8 @@ const Figures = (() => {
       xaxis: {title: {text: "training examples of the class"}, tickvals: ticks,
         ticktext: ticks.map((c) => String(counts[c])), range: [-0.02 * n - 0.5, 1.02 * n],
         showgrid: false, zeroline: false},
-      yaxis: {title: {text: "recall in %"}, range: [-3, 103]},
+      yaxis: {title: {text: "recall in %"}, range: [-3, 103], showgrid: false},
+      ...(window.innerWidth < 700 ? {legend: {orientation: "h", y: -0.25, x: 0}} : {}),
       shapes: [
         ...strokes(before.recall, after.recall, "loses", "loss", (gap) => gap < 0),
         ...strokes(before.recall, after.recall, "gains", "gain", (gap) => gap > 0),
@@ -100,10 +101,11 @@ const Figures = (() => {
   }
 
   function gains(data, name) {
-    const {edges, counts} = data.methods[name].gains;
+    const {edges, counts, unchanged} = data.methods[name].gains;
     const middle = edges.slice(1).map((edge, i) => 50 * (edge + edges[i]));
     draw("gain-plot", GROUPS.filter((group) => counts[group]).map((group) => ({
-      type: "bar", x: middle, y: counts[group], name: `${group}-shot`,
+      type: "bar", x: middle, y: counts[group],
+      name: `${group}-shot (${unchanged[group]} unchanged)`,
       marker: {color: color(group)},
       hovertemplate: `${group}-shot: %{y} classes<extra></extra>`,
     })), {barmode: "stack", bargap: 0.06,
@@ -145,8 +147,8 @@ const Figures = (() => {
           text: kept.map((b) => `${part.n[b]} examples`), hovertemplate:
             "confidence %{x:.2f}<br>accuracy %{y:.2f}<br>%{text}<extra></extra>"});
       }
-      extra["xaxis" + axis] = {range: [0, 1.02], title: {text: `confidence, ${group}-shot`}};
-      extra["yaxis" + axis] = {range: [0, 1.02], ...(i ? {} : {title: {text: "accuracy"}})};
+      extra["xaxis" + axis] = {range: [0, 1.06], title: {text: `confidence, ${group}-shot`}};
+      extra["yaxis" + axis] = {range: [-0.03, 1.06], ...(i ? {} : {title: {text: "accuracy"}})};
       extra.shapes.push({type: "line", x0: 0, y0: 0, x1: 1, y1: 1, xref: "x" + axis,
         yref: "y" + axis, line: {color: color("line"), dash: "dot", width: 1}});
     });
@@ -159,7 +161,8 @@ const Figures = (() => {
     const words = {sample: "test example", prototype: "prototype",
       weight: "trained classifier", final: "composed classifier"};
     const shades = ["few", "many", "medium", "muted"];
-    const traces = [];
+    const traces = [], sampled = (c) =>
+      one.kinds.some((kind, p) => kind === "sample" && one.classes[p] === c);
     [one.receiver, ...one.donors].forEach((c, i) => {
       for (const [kind, symbol, size, opacity] of kinds) {
         const rows = one.kinds.map((_, p) => p)
@@ -167,7 +170,8 @@ const Figures = (() => {
         if (!rows.length) continue;
         const label = plain(data.classes.names[c]) + (i ? "" : " (receives)");
         traces.push({x: rows.map((p) => one.x[p]), y: rows.map((p) => one.y[p]),
-          mode: "markers", name: `${label}: ${words[kind]}`, legendgroup: String(c),
+          mode: "markers", name: label, legendgroup: String(c),
+          showlegend: kind === "sample" || (!sampled(c) && kind === "final"),
           marker: {symbol, size, opacity, color: color(shades[Math.min(i, 3)]),
             line: {width: kind === "sample" ? 0 : 1.5, color: color("text")}},
           // In the template itself, a name's %{…} would be filled in.
@@ -175,9 +179,12 @@ const Figures = (() => {
           hovertemplate: `%{text}<br>${words[kind]}<extra></extra>`});
       }
     });
+    for (const [kind, symbol, size] of kinds.slice(1))
+      traces.push({x: [null], y: [null], mode: "markers", name: words[kind],
+        marker: {symbol, size: Math.min(size, 12), color: color("muted")}});
     draw("map-plot", traces, {xaxis: {showticklabels: false, zeroline: false},
       yaxis: {showticklabels: false, zeroline: false, scaleanchor: "x"},
-      legend: {orientation: "v", x: 1.02, y: 1}, hovermode: "closest",
+      legend: {orientation: "h", y: -0.03, x: 0}, hovermode: "closest",
       margin: {l: 16, r: 16, t: 16, b: 16}});
   }
 

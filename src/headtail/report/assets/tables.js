@@ -2,6 +2,7 @@
 /* Tables: sorting, and rows made on demand so that 8,142 classes are no 8,142 rows. */
 const Tables = (() => {
   const PAGE = 25;
+  const counted = (n) => n === 1 ? "1 class" : `${n} classes`;
   const element = (tag, properties = {}, ...children) => {
     const made = Object.assign(document.createElement(tag), properties);
     made.append(...children);
@@ -45,7 +46,7 @@ const Tables = (() => {
   function donorList(data, donors, row) {
     const list = element("ul", {className: "donors"});
     donors.donors[row].forEach((c, i) => {
-      const share = donors.shares[row][i];
+      const share = donors.shares[row][i] / 1000;
       const bar = element("span", {className: "bar"});
       bar.style.setProperty("--share", Math.min(1, Math.abs(share)));
       const note = c === donors.receivers[row] ? " (itself)" : "";
@@ -79,7 +80,7 @@ const Tables = (() => {
           textContent: `${Figures.percent(before[c])} → ${Figures.percent(method.recall[c])}`}),
         element("td", {}, donorList(data, donors, row)))));
     document.getElementById("donor-page").textContent = rows.length
-      ? `page ${state.page + 1} of ${pages}, ${rows.length} classes` : "no such class";
+      ? `page ${state.page + 1} of ${pages}, ${counted(rows.length)}` : "no such class";
     document.getElementById("donor-back").disabled = state.page === 0;
     document.getElementById("donor-next").disabled = state.page >= pages - 1;
   }
@@ -122,7 +123,7 @@ const Tables = (() => {
     const found = names.map((_, c) => c).filter((c) => names[c].toLowerCase().includes(wanted));
     const before = data.methods[data.reference].recall;
     place.replaceChildren(element("p", {className: "note", textContent: found.length > 8
-      ? `The first 8 of ${found.length} classes:` : `${found.length} classes:`}),
+      ? `The first 8 of ${counted(found.length)}:` : `${counted(found.length)}:`}),
     element("ul", {}, ...found.slice(0, 8).map((c) => {
       const item = element("li", {}, classCell(data, c), element("span", {textContent:
         ` – ${groups[c]}-shot, ${counts[c]} training and ${sizes[c]} test examples, recall `

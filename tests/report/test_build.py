@@ -149,6 +149,17 @@ def test_facts_tell_data_seed_and_versions(report, comparison):
     assert settings["temperature"] == "10"
 
 
+def test_long_lists_among_the_settings_are_cut():
+    y = np.repeat([0, 1], 4)
+    facts = {"selections": {"one": {"best": {"k": 2}, "missing": list(range(12))}}}
+    proba = {"one": np.full((8, 2), 0.5)}
+    comparison = compare_predictions(proba, y, [9, 2], n_replicates=0, provenance=facts)
+    settings = dict(build_report(comparison).methods[0].settings)
+    assert settings["chosen: best"] == "k = 2"
+    missing = settings["chosen: missing"]
+    assert missing == "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9] and 2 more"
+
+
 def test_rivals_are_methods_that_the_test_set_does_not_tell_from_the_best():
     y = np.repeat(np.arange(3), 40)
     right = np.eye(3)[y]

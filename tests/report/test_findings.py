@@ -56,7 +56,7 @@ def test_classes_without_test_examples_are_named(outcome):
     assert outcome("LT001")[0] == "not found"
     found, text = outcome("LT001", classes=table((10, 0, 10, 0)))
     assert found == "found"
-    assert text.endswith("in no figure: 2 of 4 classes, b, d.")
+    assert text.endswith("in no figure, 2 classes of 4: b, d.")
 
 
 def test_long_lists_of_names_are_cut(outcome):
@@ -137,7 +137,7 @@ def test_classes_never_recognised_need_five_test_examples(outcome, with_new):
     methods = with_new(recall=(0.0, 0.5, 0.0, None))
     found, text = outcome("LT005", methods=methods, classes=table((5, 9, 4, 0)))
     assert found == "found"
-    assert text.endswith("recognises none of 5 or more test examples: 1, a.")
+    assert text == "Of 1 class with 5 test examples or more new recognises none: a."
     few = table((4, 4, 4, 0))
     assert outcome("LT005", methods=methods, classes=few)[0] == "not applicable"
     assert outcome("LT005", classes=table((5, 5, 5, 5)))[0] == "not found"

@@ -41,6 +41,8 @@ _RULES = {
     "ckt": {"many": "≥ 100", "medium": "21 to 99", "few": "≤ 20"},
 }
 _TREND_POINTS = 200
+# Entries of a list that are shown.
+_LISTED = 10
 
 
 def build_report(
@@ -291,6 +293,8 @@ def _facts(comparison: Comparison) -> tuple[tuple[str, str], ...]:
 def _text(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key} = {_text(item)}" for key, item in value.items())
+    if isinstance(value, list) and len(value) > _LISTED:
+        return f"{_text(value[:_LISTED])} and {len(value) - _LISTED} more"
     if isinstance(value, float):
         return f"{value:.6g}"
     return str(value)

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 
 from headtail.report.model import Finding, Number, Report
-from headtail.report.wording import listed, percent, points
+from headtail.report.wording import counted, listed, percent, points
 
 __all__ = ["CHECKS", "find"]
 
@@ -36,8 +36,8 @@ def absent_classes(report: Report) -> Finding:
         "LT001",
         "class absent from the test set",
         bool(absent),
-        f"Without test example, so in no figure: {len(absent)} of "
-        f"{len(table.names)} classes, {listed(absent)}.",
+        f"Without test example, so in no figure, {counted(len(absent))} of "
+        f"{len(table.names)}: {listed(absent)}.",
         "Every class has a test example.",
     )
 
@@ -111,8 +111,8 @@ def never_recognised(report: Report) -> Finding:
         code,
         title,
         bool(never),
-        f"Classes of which {result.name} recognises none of {MIN_EXAMPLES} or more "
-        f"test examples: {len(never)}, {listed(never)}.",
+        f"Of {counted(len(never))} with {MIN_EXAMPLES} test examples or more "
+        f"{result.name} recognises none: {listed(never)}.",
         f"Of every class with {MIN_EXAMPLES} test examples one is recognised.",
     )
 

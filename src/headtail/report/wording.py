@@ -4,7 +4,12 @@ from collections.abc import Sequence
 
 from headtail.report.model import Number
 
-__all__ = ["listed", "percent", "points"]
+__all__ = ["counted", "listed", "percent", "points"]
+
+
+def counted(n: int) -> str:
+    """Write a number of classes."""
+    return "1 class" if n == 1 else f"{n} classes"
 
 
 def percent(value: float | None, sign: str = "") -> str:

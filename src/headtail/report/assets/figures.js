@@ -16,12 +16,15 @@ const Figures = (() => {
   const color = (name) =>
     getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
 
+  const narrow = () => window.innerWidth < 700;
+
   function layout(extra) {
     const axis = {gridcolor: color("grid"), zerolinecolor: color("line"),
       linecolor: color("line"), automargin: true};
     const base = {paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: {family: "system-ui, sans-serif", size: 13, color: color("text")},
-      margin: {l: 56, r: 16, t: 40, b: 48}, legend: {orientation: "h", y: 1.12, x: 0},
+      margin: {l: 56, r: 16, t: narrow() ? 24 : 40, b: 48},
+      legend: {orientation: "h", x: 0, y: narrow() ? -0.3 : 1.12},
       hoverlabel: {bgcolor: color("raised"), bordercolor: color("line"), align: "left",
         font: {color: color("text")}},
       modebar: {bgcolor: "rgba(0,0,0,0)", color: color("line"), activecolor: color("text")}};
@@ -44,7 +47,7 @@ const Figures = (() => {
     });
     // Plotly 4.1 never removes shapes of the layer "between".
     return paths.filter((path) => path).map((path) => ({type: "path", path,
-      legendgroup: group, layer: "below", opacity: n > 1000 ? 0.55 : 0.9,
+      legendgroup: group, layer: "below", opacity: n > 1000 ? 0.22 : 0.9,
       line: {color: color(shade), width: Math.min(7, Math.max(0.6, 700 / n))}}));
   }
 
@@ -87,7 +90,6 @@ const Figures = (() => {
         ticktext: ticks.map((c) => String(counts[c])), range: [-0.02 * n - 0.5, 1.02 * n],
         showgrid: false, zeroline: false},
       yaxis: {title: {text: "recall in %"}, range: [-3, 103], showgrid: false},
-      ...(window.innerWidth < 700 ? {legend: {orientation: "h", y: -0.25, x: 0}} : {}),
       shapes: [
         ...strokes(before.recall, after.recall, "loses", "loss", (gap) => gap < 0),
         ...strokes(before.recall, after.recall, "gains", "gain", (gap) => gap > 0),
@@ -126,11 +128,12 @@ const Figures = (() => {
   }
 
   function calibration(data, name) {
-    const traces = [], extra = {grid: {rows: 1, columns: 3, pattern: "independent"},
-      annotations: [], shapes: []};
+    const traces = [], extra = {shapes: []};
     const present = GROUPS.filter((group) =>
       data.methods[name].calibration[group].n.some((n) => n > 0));
-    extra.grid.columns = present.length;
+    const [rows, columns] = narrow() ? [present.length, 1] : [1, present.length];
+    extra.grid = {rows, columns, pattern: "independent"};
+    document.getElementById("calibration-plot").style.height = `${6 + 16 * rows}rem`;
     present.forEach((group, i) => {
       const axis = i ? String(i + 1) : "";
       const most = Math.max(...data.methods[name].calibration[group].n);
@@ -148,7 +151,8 @@ const Figures = (() => {
             "confidence %{x:.2f}<br>accuracy %{y:.2f}<br>%{text}<extra></extra>"});
       }
       extra["xaxis" + axis] = {range: [0, 1.06], title: {text: `confidence, ${group}-shot`}};
-      extra["yaxis" + axis] = {range: [-0.03, 1.06], ...(i ? {} : {title: {text: "accuracy"}})};
+      extra["yaxis" + axis] = {range: [-0.03, 1.06],
+        ...(i && !narrow() ? {} : {title: {text: "accuracy"}})};
       extra.shapes.push({type: "line", x0: 0, y0: 0, x1: 1, y1: 1, xref: "x" + axis,
         yref: "y" + axis, line: {color: color("line"), dash: "dot", width: 1}});
     });

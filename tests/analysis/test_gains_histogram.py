@@ -12,7 +12,11 @@ def reference(gains, members, edges):
     thousandths = [round(1000 * gains[i]) for i in members if not np.isnan(gains[i])]
     ends = [round(1000 * edge) for edge in edges]
     return [
-        sum(low <= gain < high for gain in thousandths) for low, high in pairwise(ends)
+        sum(
+            low < gain <= high if gain < 0 else low <= gain < high
+            for gain in thousandths
+        )
+        for low, high in pairwise(ends)
     ]
 
 
@@ -57,10 +61,22 @@ def test_edges_are_multiples_of_the_width_and_cover_all():
     assert not result.n_classes[1].any()
 
 
-def test_the_largest_gain_has_a_bin_too():
+def test_the_largest_gain_and_loss_have_bins_too():
     result = gains_histogram([-1, 1], [5, 5], bin_width=0.5)
-    np.testing.assert_allclose(result.edges, [-1, -0.5, 0, 0.5, 1, 1.5])
-    assert result.n_classes[3].tolist() == [1, 0, 0, 0, 1]
+    np.testing.assert_allclose(result.edges, [-1.5, -1, -0.5, 0, 0.5, 1, 1.5])
+    assert result.n_classes[3].tolist() == [1, 0, 0, 0, 0, 1]
+
+
+def test_losses_mirror_gains():
+    gains = np.array([0.05, 0.1, 0.12, 0.2, 0.0])
+    up, down = gains_histogram(gains, [5] * 5), gains_histogram(-gains, [5] * 5)
+    bars = {round(e, 2): n for e, n in zip(up.edges, up.n_classes[3], strict=False)}
+    mirrored = {
+        round(-e, 2): n for e, n in zip(down.edges[1:], down.n_classes[3], strict=True)
+    }
+    assert {e: n for e, n in bars.items() if n} == {
+        e: n for e, n in mirrored.items() if n
+    }
 
 
 def test_without_a_known_gain_one_bin_is_empty():

@@ -25,8 +25,8 @@ class GainsHistogram:
     groups
         Names of the rows: "many", "medium", "few", "all".
     edges
-        Of the bins, [n_bins + 1], multiples of the width. A gain on an edge is in the
-        bin that begins there.
+        Of the bins, [n_bins + 1], multiples of the width. A gain on an edge is in
+        the bin that lies farther from 0, and so is a loss.
     n_classes
         Classes in every bin: [n_groups, n_bins].
     n_unchanged
@@ -74,10 +74,10 @@ def gains_histogram(
     >>> gains = [-0.1, 0.1, 0.2, np.nan]
     >>> result = gains_histogram(gains, [500, 9, 7, 5], bin_width=0.1)
     >>> result.edges.round(1)
-    array([-0.1,  0. ,  0.1,  0.2,  0.3])
+    array([-0.2, -0.1,  0. ,  0.1,  0.2,  0.3])
     >>> result.n_classes[[0, 2]], result.n_undefined[2]  # many, few
-    (array([[1, 0, 0, 0],
-           [0, 0, 1, 1]]), np.int64(1))
+    (array([[1, 0, 0, 0, 0],
+           [0, 0, 0, 1, 1]]), np.int64(1))
     """
     values, counts = as_numpy(gains), as_numpy(class_counts)
     groups = shot_groups(counts, convention)
@@ -96,7 +96,8 @@ def gains_histogram(
     if not 0.001 <= bin_width <= 1:
         raise ValueError(f"bin_width must be 0.001 to 1; got {bin_width}.")
     known = np.isfinite(values) & (np.abs(values) > _ROUNDING)
-    bins = np.floor(values[known] / bin_width + _ROUNDING).astype(np.int64)
+    size = np.floor(np.abs(values[known]) / bin_width + _ROUNDING).astype(np.int64)
+    bins = np.where(values[known] < 0, -1 - size, size)
     first, last = (bins.min(), bins.max()) if len(bins) else (0, 0)
     masks = dict(groups.items()) | {"all": np.ones(len(counts), dtype=bool)}
     n_classes = [

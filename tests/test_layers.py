@@ -69,9 +69,9 @@ MAY_KNOW: dict[str, set[str]] = {
     },
     "report": {
         "files",
-        "tensors",
         "labels",
         "datasets",
+        "statistics",
         "evaluation",
         "analysis",
     },

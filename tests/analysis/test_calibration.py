@@ -41,9 +41,8 @@ def test_bins_are_those_of_plain_loops(n_bins):
     assert result.groups == tuple(members)
     np.testing.assert_allclose(result.edges, [k / n_bins for k in range(n_bins + 1)])
     for row, name in enumerate(members):
-        kept = [
-            e for e, c in zip(examples, positions, strict=True) if c in members[name]
-        ]
+        answers = proba.argmax(axis=1)
+        kept = [e for e, c in zip(examples, answers, strict=True) if c in members[name]]
         for k in range(n_bins):
             low, high = result.edges[k : k + 2]
             inside = [e for e in kept if low < e[0] <= high]
@@ -105,8 +104,8 @@ def test_permuting_classes_changes_nothing():
 def test_a_sure_and_wrong_classifier_is_overconfident():
     proba = np.tile([0.8, 0.2], (4, 1))
     result = reliability(np.array([1, 1, 1, 1]), proba, shot_groups([200, 2]))
-    np.testing.assert_allclose(result.gap, [0.8, np.nan, np.nan, 0.8])
-    np.testing.assert_allclose(result.gap_error[[0, 3]], 0, atol=1e-12)
+    np.testing.assert_allclose(result.gap, [0.8, 0.8, np.nan, np.nan])
+    np.testing.assert_allclose(result.gap_error[[0, 1]], 0, atol=1e-12)
 
 
 @pytest.mark.parametrize("k", range(8, 16))
@@ -132,9 +131,7 @@ def test_confidences_a_little_above_one_stay_in_the_last_bin():
 
 
 def test_a_group_without_examples_has_no_numbers():
-    result = reliability(
-        np.array([0, 0]), np.eye(3)[[0, 1]], shot_groups([101, 50, 60])
-    )
+    result = reliability(np.array([0, 1]), np.eye(3)[[0, 0]], shot_groups([101, 50, 9]))
     assert result.n.sum(axis=1).tolist() == [2, 2, 0, 0]
     assert np.isnan(result.confidence[2:]).all()
     assert np.isnan(result.accuracy[2:]).all()
@@ -175,3 +172,18 @@ def test_read_only_arrays_and_maps_are_taken(tmp_path):
 def test_there_is_at_least_one_bin():
     with pytest.raises(ValueError, match=r"n_bins must be at least 1; got 0\."):
         reliability(*drawn(), GROUPS, n_bins=0)
+
+
+@pytest.mark.parametrize("sizes", [(400, 400), (2000, 100)])
+def test_perfect_probabilities_look_right_in_every_group(sizes):
+    """Their errors depend on the class, which by the true class would look wrong."""
+    rng = np.random.default_rng(0)
+    positions = np.repeat([0, 1], sizes)
+    x = rng.normal(loc=2 * positions, scale=1 + positions)
+    density = [scipy.stats.norm.pdf(x, 0, 1), scipy.stats.norm.pdf(x, 2, 2)]
+    joint = np.stack(density, axis=1) * sizes
+    proba = joint / joint.sum(axis=1, keepdims=True)
+    result = reliability(positions, proba, shot_groups([200, 2]))
+    known = np.isfinite(result.gap)
+    assert known.tolist() == [True, True, False, True]
+    assert (np.abs(result.gap[known]) < 3 * result.gap_error[known]).all()

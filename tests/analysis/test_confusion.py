@@ -2,6 +2,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix
@@ -163,3 +164,23 @@ def test_read_only_arrays_are_taken(tmp_path):
 def test_no_pairs_cannot_be_asked_for():
     with pytest.raises(ValueError, match=r"n must be at least 1; got 0"):
         confused_pairs(np.array([0]), np.array([1]), 2, n=0)
+
+
+def test_the_share_of_the_head_is_a_mean_over_mistaken_few_shot_classes():
+    groups = shot_groups([500, 50, 9, 8, 7, 6])
+    true = np.repeat([2, 3, 4, 5], [4, 2, 3, 2])
+    # Class 2: of 3 mistakes 2 in the head; 3: none wrong; 4: 1 of 1; 5: 0 of 2.
+    predicted = np.array([0, 0, 1, 2, 3, 3, 4, 4, 0, 2, 1])
+    result = group_confusion(true, predicted, groups)
+    shares = [2 / 3, 1, 0]
+    assert result.tail_to_head == pytest.approx(np.mean(shares))
+    assert result.tail_to_head_error == pytest.approx(scipy.stats.sem(shares))
+
+
+def test_without_mistakes_there_is_no_share_and_of_one_class_no_error():
+    groups = shot_groups([500, 9])
+    right = group_confusion(np.array([1, 1]), np.array([1, 1]), groups)
+    assert np.isnan([right.tail_to_head, right.tail_to_head_error]).all()
+    one = group_confusion(np.array([1, 1]), np.array([0, 1]), groups)
+    assert one.tail_to_head == 1
+    assert np.isnan(one.tail_to_head_error)

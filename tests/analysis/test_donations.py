@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 
 from headtail import (
@@ -369,7 +370,6 @@ def test_fitted_to_read_only_maps_it_is_the_same(tmp_path):
         CompositionalClassifier(),
         CountAwareTransferClassifier(),
         AlphaNetClassifier(),
-        MetaModelNetClassifier(),
     ],
     ids=lambda clf: type(clf).__name__,
 )
@@ -381,3 +381,13 @@ def test_an_unfitted_classifier_is_refused(unfitted):
 def test_at_least_one_donor_is_asked_for():
     with pytest.raises(ValueError, match=r"n must be at least 1; got 0\."):
         donations(compositional(), n=0)
+
+
+def test_what_composes_nothing_is_not_looked_into():
+    """A user's estimator may keep what it learned where nobody looks."""
+
+    class Mine(ClassifierMixin, BaseEstimator):
+        pass
+
+    assert donations(Mine()) is None
+    assert donations(MetaModelNetClassifier()) is None

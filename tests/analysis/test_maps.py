@@ -438,3 +438,12 @@ def test_a_class_that_takes_nothing_has_no_map(count_aware):
     clf.partial_fit(-X[:2], ["bee", "bee"])
     assert transfer_map(clf, X_TEST, Y_TEST, "fox") is None
     assert transfer_map(clf, X_TEST, Y_TEST, "bee") is not None
+
+
+def test_one_feature_has_a_map_too():
+    X = np.array([[1.0], [2.0], [-1.0], [-2.0], [1.5]])
+    clf = CompositionalClassifier(donors=1, random_state=0).fit(X, [0, 0, 1, 1, 2])
+    result = transfer_map(clf, X, [0, 0, 1, 1, 2], 2)
+    assert np.isfinite(result.coordinates).all()
+    assert np.ptp(result.coordinates[:, 0]) == pytest.approx(2)
+    assert np.ptp(result.coordinates[:, 1]) == pytest.approx(0, abs=1e-9)

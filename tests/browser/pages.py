@@ -27,7 +27,7 @@ HOSTILE = (
     "$x$ %{x} `${1}`",
 )
 METHODS = ("cosine", "compositional", "count-aware-transfer", "ncm")
-HOSTILE_METHOD = '<i>mine</i> & "yours" %{x}'
+HOSTILE_METHOD = ' <i>mine</i> &  "yours"\n%{x}'
 
 
 def long_tail():

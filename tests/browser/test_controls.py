@@ -159,7 +159,8 @@ def test_other_method_is_drawn_everywhere(visit):
     said = point_at(page, 40, SMALL)
     for name in (HOSTILE_METHOD, "compositional"):
         page.select_option("#after", name)
-        assert f"mean after ({name})" in legend(page, "recall-plot")
+        shown = name.replace("\n", " ")
+        assert f"mean after ({shown})" in legend(page, "recall-plot")
         assert f"after ({name})" in legend(page, "calibration-plot")
         assert f"after ({name})" in page.locator("#confusion-tables").text_content()
     assert point_at(page, 40, SMALL) != said

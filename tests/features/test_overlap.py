@@ -136,3 +136,8 @@ def test_blocks_of_rows_give_what_one_block_gives(monkeypatch):
 def test_sets_of_different_widths_are_refused():
     with pytest.raises(ValueError, match=r"same number of features; got 3 and 2"):
         shared_rows(np.eye(3), np.eye(2))
+
+
+def test_long_doubles_are_compared_by_their_values():
+    rows = np.arange(6, dtype=np.longdouble).reshape(3, 2) + 0.5
+    assert shared_rows(rows, rows.copy()) == 3

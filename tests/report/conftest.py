@@ -64,6 +64,11 @@ def number(value, low=None, high=None):
     return Number(value, low, high, n=60, n_classes=6)
 
 
+def confused(share=0.2, error=0.1):
+    """Return a confusion whose few-shot mistakes go to the head in this share."""
+    return Confusion(((0.5, 0.1, 0.2, 0.2),) * 3, (), share, error)
+
+
 def result(name, figures=None, gains=None, **parts):
     """Return a method's result; figures and gains that are not named are 0.5 and 0."""
     every = ("all", "many", "medium", "few", "micro_accuracy")
@@ -76,7 +81,7 @@ def result(name, figures=None, gains=None, **parts):
         recall=(0.5, 0.5, 0.5, 0.5),
         trend=(0.5,),
         calibration=dict.fromkeys(("all", "many", "medium", "few"), calm),
-        confusion=Confusion(rates=((0.5, 0.1, 0.2, 0.2),) * 3, pairs=()),
+        confusion=confused(),
         gain_bars=GainBars(
             (0.0, 0.05), {"many": (1,), "medium": (1,), "few": (2,)}, UNCHANGED
         ),

@@ -21,7 +21,7 @@ def test_a_sure_gain_at_no_cost(turned):
     assert turned((0.1, 0.05, 0.15), (0.01, -0.01, 0.03)) == (
         "new lifts the few-shot classes, from 30.0 to 40.0 % "
         "(+10.0 points [+5.0, +15.0]); over all classes: +5.0 points [+2.0, +8.0]; "
-        "the many-shot classes keep theirs, within chance: +1.0 points [-1.0, +3.0]."
+        "no sure change of the many-shot classes: +1.0 points [-1.0, +3.0]."
     )
 
 
@@ -43,7 +43,7 @@ def test_the_verb_follows_the_interval(turned, few, verb):
     [
         ((-0.1, -0.2, -0.05), "the many-shot classes pay: -10.0 points [-20.0, -5.0]"),
         ((0.1, 0.05, 0.2), "the many-shot classes gain too: +10.0 points"),
-        ((0.1, -0.05, 0.2), "the many-shot classes keep theirs, within chance"),
+        ((0.1, -0.05, 0.2), "no sure change of the many-shot classes: +10.0 points"),
     ],
 )
 def test_the_cost_is_told(turned, many, words):
@@ -80,11 +80,19 @@ def test_without_many_shot_classes_no_cost_is_told(turned):
     assert text.endswith("over all classes: +5.0 points [+2.0, +8.0].")
 
 
-def test_a_method_alone_is_compared_with_nothing(make_report):
-    text = answer(make_report(method="old"))
+def test_a_method_alone_is_compared_with_nothing(make_report, make_result):
+    text = answer(make_report(method="old", methods=(make_result("old"),)))
     assert text == (
         "old reaches 50.0 %, 50.0 % on the few-shot classes; nothing was compared with "
         "it."
+    )
+
+
+def test_the_reference_is_what_others_are_compared_with(make_report):
+    text = answer(make_report(method="old"))
+    assert text == (
+        "old reaches 50.0 %, 50.0 % on the few-shot classes; it is what the others are "
+        "compared with."
     )
 
 

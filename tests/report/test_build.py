@@ -182,3 +182,28 @@ def test_shared_examples_come_from_the_comparison(report):
     assert made.classes.names == ("0", "1")
     assert (made.method, made.reference) == ("one", "one")
     assert made.methods[0].figures["all"].low is None
+
+
+def test_one_test_example_per_class_has_no_intervals():
+    proba = np.random.default_rng(0).dirichlet(np.ones(3), size=3)
+    comparison = compare_predictions(
+        {"one": proba, "two": proba[::-1]}, [0, 1, 2], [200, 50, 5]
+    )
+    report = build_report(comparison)
+    figure = report.methods[1].figures["all"]
+    assert (figure.low, figure.high) == (None, None)
+    assert report.methods[1].gains["few"].low is None
+    outcomes = {finding.code: finding.outcome for finding in report.findings}
+    assert outcomes["LT004"] == outcomes["LT009"] == "not applicable"
+    assert outcomes["LT011"] == "found"
+
+
+def test_without_intervals_nothing_is_above_the_others():
+    y = np.repeat([0, 1], 10)
+    right = np.eye(2)[y]
+    nearly = right.copy()
+    nearly[0] = [0, 1]
+    comparison = compare_predictions(
+        {"right": right, "nearly": nearly}, y, [200, 5], n_replicates=0
+    )
+    assert build_report(comparison).rivals == ("right", "nearly")

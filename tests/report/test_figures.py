@@ -59,3 +59,29 @@ def test_a_folder_that_holds_something_is_kept(report, tmp_path):
     with pytest.raises(FileExistsError, match="choose a new folder"):
         write_figures(report, tmp_path)
     assert (tmp_path / "mine").read_text() == "mine"
+
+
+def test_intervals_that_do_not_hold_the_value_can_be_drawn(make_report, make_result):
+    odd = make_result("new", {"few": (0.3, 0.35, 0.4), "all": (0.3, 0.1, 0.2)})
+    report = make_report(methods=(make_result("old"), odd))
+    new_figure((4, 3), lambda axes: draw_groups(axes, report)).canvas.draw()
+
+
+def test_names_that_begin_with_an_underscore_are_in_legends(make_report, make_result):
+    report = make_report(
+        method="_new",
+        reference="_old",
+        methods=(make_result("_old"), make_result("_new")),
+    )
+    for name in ("groups", "recall"):
+        (axes,) = figures_of(report)[name].axes
+        texts = [text.get_text() for text in axes.get_legend().get_texts()]
+        assert [text.strip().removeprefix("mean, ").strip() for text in texts] == [
+            "_old",
+            "_new",
+        ]
+
+
+def test_the_reference_alone_is_one_line(make_report):
+    (axes,) = figures_of(make_report(method="old"))["recall"].axes
+    assert len(axes.get_legend().get_texts()) == 1

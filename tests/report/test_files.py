@@ -59,7 +59,10 @@ def test_what_is_no_json_is_refused(tmp_path):
         (lambda d: d["classes"].update(counts=["x"]), r"classes\.counts\.0: .*integer"),
         (lambda d: d["findings"][0].update(outcome="maybe"), r"findings\.0\.outcome"),
         (lambda d: d["classes"]["names"].pop(), r"9 class names stand beside columns"),
-        (lambda d: d["methods"][1]["recall"].pop(), r"10 class names stand beside"),
+        (
+            lambda d: d["methods"][1]["recall"].pop(),
+            r"has 9 recalls of 10 classes",
+        ),
         (lambda d: d.update(method="none"), r"none of the methods"),
         (lambda d: d["methods"][0]["trend"].pop(), r"trend of base has 9 points"),
         (
@@ -72,14 +75,44 @@ def test_what_is_no_json_is_refused(tmp_path):
         ),
         (
             lambda d: d["methods"][1]["confusion"]["pairs"][0].update(true=-1),
-            r"transfer names a class beyond the 10",
+            r"pairs\.0\.true: .*greater than or equal to 0",
         ),
         (lambda d: d["methods"][1]["maps"][0]["x"].pop(), r"a map of transfer"),
+        (lambda d: d["methods"][0]["figures"].pop("few"), r"base lacks some of"),
+        (lambda d: d["methods"][1]["gains"].pop("all"), r"transfer lacks some of"),
+        (lambda d: d["methods"][0]["calibration"].pop("few"), r"calibration of base"),
+        (
+            lambda d: d["methods"][0]["calibration"]["many"]["n"].pop(),
+            r"calibration of base has columns",
+        ),
+        (lambda d: d["methods"][0]["confusion"]["rates"].pop(), r"three rows of four"),
+        (lambda d: d["methods"][0]["gain_bars"]["counts"].pop("few"), r"gain bars"),
+        (lambda d: d["methods"][0]["gain_bars"]["edges"].pop(), r"gain bars of base"),
+        (lambda d: d["groups"].pop(), r"the groups must be"),
+        (lambda d: d.update(rivals=[]), r"rivals must begin"),
+        (lambda d: d.update(rivals=["none"]), r"or a rival is none of"),
+        (lambda d: d["trend_ranks"].__setitem__(0, 10), r"trend rank lies beyond"),
+        (lambda d: d["methods"][1].update(name="base"), r"the same name"),
+        (
+            lambda d: d["classes"]["sizes"].__setitem__(0, 0),
+            r"test examples alone",
+        ),
+        (lambda d: d["classes"]["counts"].__setitem__(0, "150"), r"counts\.0"),
+        (lambda d: d["classes"]["counts"].__setitem__(0, -1), r"counts\.0"),
+        (lambda d: d["classes"]["groups"].__setitem__(0, "huge"), r"groups\.0"),
+        (lambda d: d["methods"][0]["recall"].__setitem__(0, 7.0), r"recall\.0"),
+        (
+            lambda d: d["methods"][1]["donors"]["shares"][0].pop(),
+            r"donors of transfer are columns",
+        ),
     ],
     ids=[
         *("lacking", "unknown", "not a number", "not an outcome", "short names"),
         *("short recall", "no method", "short trend", "short donors", "beyond"),
-        *("before", "short map"),
+        *("before", "short map", "no figure", "no gain", "no calibration"),
+        *("short bins", "short confusion", "no bars", "short edges", "two groups"),
+        *("no rivals", "unknown rival", "late rank", "twice", "untested", "text"),
+        *("negative", "unknown group", "recall above 1", "short shares"),
     ],
 )
 def test_parts_that_do_not_fit_are_refused(written, change, told):

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from headtail.report.findings import CHECKS, find
-from headtail.report.model import Calibration, ClassTable, Confusion, Group
+from headtail.report.model import Calibration, ClassTable, Group
+from tests.report.conftest import confused
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "read-a-report.md"
 
@@ -144,20 +145,19 @@ def test_classes_never_recognised_need_five_test_examples(outcome, with_new):
 
 
 @pytest.mark.parametrize(
-    ("rates", "n", "found"),
+    ("share", "error", "found"),
     [
         # 5 of 14 other classes are many-shot: 35.7 %.
-        ((0.5, 0.4, 0.05, 0.05), 50, "found"),
-        ((0.5, 0.4, 0.05, 0.05), 4, "not found"),
-        ((0.5, 0.2, 0.2, 0.1), 50, "not found"),
-        ((1.0, 0.0, 0.0, 0.0), 50, "not applicable"),
-        ((None, None, None, None), 0, "not applicable"),
+        (0.56, 0.1, "found"),
+        (0.55, 0.1, "not found"),
+        (0.1, 0.01, "not found"),
+        (0.9, None, "not applicable"),
+        (None, None, "not applicable"),
     ],
 )
-def test_a_tail_that_the_head_swallows(outcome, with_new, rates, n, found):
-    confusion = Confusion(rates=((1.0, 0.0, 0.0, 0.0),) * 2 + (rates,), pairs=())
-    methods = with_new(confusion=confusion)
-    assert outcome("LT006", methods=methods, groups=groups(5, 5, 5, n=n))[0] == found
+def test_a_tail_that_the_head_swallows(outcome, with_new, share, error, found):
+    methods = with_new(confusion=confused(share, error))
+    assert outcome("LT006", methods=methods, groups=groups(5, 5, 5))[0] == found
 
 
 def test_without_many_shot_classes_nothing_swallows(outcome):
@@ -165,30 +165,27 @@ def test_without_many_shot_classes_nothing_swallows(outcome):
 
 
 def test_the_share_of_the_head_is_told_beside_its_number(outcome, with_new):
-    confusion = Confusion(rates=((0.5, 0.4, 0.05, 0.05),) * 3, pairs=())
-    text = outcome("LT006", methods=with_new(confusion=confusion))[1]
+    text = outcome("LT006", methods=with_new(confusion=confused(0.8, 0.1)))[1]
     assert "in 80.0 % of the cases; 35.7 % of the other" in text
 
 
 @pytest.mark.parametrize(
     ("gap", "error", "found"),
     [
-        (0.21, 0.1, "found"),
-        (0.19, 0.1, "not found"),
+        (0.26, 0.1, "found"),
+        (0.24, 0.1, "not found"),
         (-0.5, 0.1, "not found"),
         (None, None, "not applicable"),
         (0.9, None, "not applicable"),
     ],
 )
-def test_overconfidence_is_beyond_two_standard_errors(
-    outcome, with_new, gap, error, found
-):
+def test_overconfidence_is_beyond_chance(outcome, with_new, gap, error, found):
     part = Calibration((0.5,), (0.5,), (20,), gap, error)
     groups = ("all", "many", "medium", "few")
     methods = with_new(calibration=dict.fromkeys(groups, part))
     result, text = outcome("LT007", methods=methods)
     assert result == found
-    assert ("many (+21.0 points)" in text) == (found == "found")
+    assert ("many (+26.0 points)" in text) == (found == "found")
 
 
 @pytest.mark.parametrize(
@@ -205,6 +202,9 @@ def test_rivals_of_the_highest_are_named(outcome, make_result):
     assert found == "found"
     assert "does not tell it from old" in text
     assert outcome("LT009")[0] == "not found"
+    none = make_result("new", {"all": (0.5, None, None)})
+    bare = outcome("LT009", methods=(make_result("old"), none))
+    assert bare == ("not applicable", "There are no intervals.")
     alone = outcome("LT009", methods=(make_result("new"),))
     assert alone[0] == "not applicable"
 
@@ -216,3 +216,12 @@ def test_test_examples_that_were_trained_on(outcome, shared, found):
     result, text = outcome("LT010", shared_examples=shared)
     assert result == found
     assert ("3 of 40 test examples" in text) == (found == "found")
+
+
+@pytest.mark.parametrize(
+    ("n", "found"), [(25, "not found"), (24, "found"), (5, "found"), (0, "not found")]
+)
+def test_few_test_examples_per_class(outcome, n, found):
+    result, text = outcome("LT011", groups=groups(5, 5, 5, n=n))
+    assert result == found
+    assert (f"many ({n / 5:.1f}), medium" in text) == (found == "found")

@@ -17,7 +17,7 @@ from headtail import (
 from headtail.files import check_new_folder
 from headtail.predictions import Predictions
 from headtail.registry import METHODS
-from headtail.workflow import save_comparison
+from headtail.workflow import methods_on, report_of, save_comparison
 
 
 def quick(methods, train, test, **options):
@@ -224,3 +224,37 @@ def test_a_failed_save_leaves_nothing_behind(train, test_set, tmp_path, monkeypa
     with pytest.raises(OSError, match="disk full"):
         save_comparison(comparison, tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_report_is_about_the_recommended_method(train, test_set):
+    names = ["ncm", "cosine", "compositional"]
+    plain = report_of(quick(names, train, test_set))
+    assert (plain.method, plain.chosen_by) == (
+        "cosine",
+        "the first of the methods compared",
+    )
+    both = report_of(quick([*names, "count-aware-transfer"], train, test_set))
+    assert (both.method, both.chosen_by) == ("count-aware-transfer", "recommended")
+    head = CosineClassifier(epochs=2, random_state=0)
+    head = head.fit(train.features, train.targets).head_
+    based = report_of(
+        quick(methods_on(head, ["ncm", "compositional"]), train, test_set)
+    )
+    assert based.method == "compositional"
+    assert based.chosen_by == "recommended on a trained head"
+
+
+def test_one_feature_is_compared(train, test_set):
+    narrow = [
+        FeatureSet(data.features[:, :1], data.targets) for data in (train, test_set)
+    ]
+    result = quick(["ncm", "compositional"], *narrow)
+    assert result.explanations["compositional"].maps
+
+
+def test_donors_are_kept_of_methods_that_compose(train, test_set):
+    result = quick(["ncm", "compositional"], train, test_set)
+    assert list(result.explanations) == ["compositional"]
+    assert result.provenance["shared_examples"] == 0
+    leaky = quick(["ncm"], train, train)
+    assert leaky.provenance["shared_examples"] == len(train)

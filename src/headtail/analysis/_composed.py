@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from headtail.heads import CosineHead, EnsembleHead, Head, LinearHead
@@ -75,8 +76,10 @@ class Composed:
 def composed_of(classifier: Any) -> Composed | None:
     """Return a fitted classifier as vectors; None if it attends to no donor."""
     if isinstance(classifier, CompositionalClassifier):
+        check_is_fitted(classifier)
         return _compositional(classifier)
     if isinstance(classifier, CountAwareTransferClassifier):
+        check_is_fitted(classifier)
         return _count_aware(classifier)
     return None
 

@@ -1,4 +1,4 @@
-"""Are probabilities what they say: reliability diagrams, one per shot group."""
+"""Are probabilities what they say: reliability diagrams by shot group."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -48,9 +48,11 @@ def reliability(
     *,
     n_bins: int = _BINS,
 ) -> Reliability:
-    """Measure confidence against accuracy by the shot group of the true class.
+    """Measure confidence against accuracy by the shot group of the predicted class.
 
-    A group's examples are those whose true class is in it; each counts once.
+    A group's examples are those that are predicted as one of its classes; each counts
+    once. By the true class even perfect probabilities would look wrong: they do not
+    know it.
 
     Parameters
     ----------
@@ -73,7 +75,7 @@ def reliability(
     >>> proba = np.array([[0.9, 0.1], [0.9, 0.1], [0.9, 0.1]])
     >>> result = reliability(np.array([0, 0, 1]), proba, shot_groups([500, 5]))
     >>> dict(zip(result.groups, result.gap.round(2).tolist()))
-    {'all': 0.23, 'many': -0.1, 'medium': nan, 'few': 0.9}
+    {'all': 0.23, 'many': 0.23, 'medium': nan, 'few': nan}
     """
     if n_bins < 1:
         raise ValueError(f"n_bins must be at least 1; got {n_bins}.")
@@ -83,7 +85,7 @@ def reliability(
     # A confidence on an edge belongs to the bin below, as in the calibration error.
     bins = np.ceil(confidence * n_bins).astype(np.int64).clip(1, n_bins) - 1
     masks = [np.ones(len(positions), dtype=bool)]
-    masks += [mask[positions] for _, mask in groups.items()]
+    masks += [mask[predicted] for _, mask in groups.items()]
 
     def sums(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         rows = [np.bincount(bins[m], values[m], minlength=n_bins) for m in masks]

@@ -25,6 +25,10 @@ class GroupConfusion:
         to 1, and "right" is the group's accuracy.
     n_classes, n
         Classes and test examples of each group.
+    tail_to_head, tail_to_head_error
+        Of the mistakes of a few-shot class, the share that are many-shot classes: mean
+        over the classes that are mistaken, NaN without any, and its standard error
+        over these classes, NaN for fewer than two.
     """
 
     groups: tuple[str, ...]
@@ -32,6 +36,8 @@ class GroupConfusion:
     rates: npt.NDArray[np.float64]
     n_classes: npt.NDArray[np.int64]
     n: npt.NDArray[np.int64]
+    tail_to_head: float
+    tail_to_head_error: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,12 +93,20 @@ def group_confusion(
     occur = masks & (sizes > 0)
     rates = counts / np.maximum(sizes, 1)[:, None]
     totals = np.where(occur.any(axis=1), occur.sum(axis=1), np.nan)
+    mistakes = counts[groups.few, 1:]
+    mistakes = mistakes[mistakes.sum(axis=1) > 0]
+    to_head = mistakes[:, 0] / mistakes.sum(axis=1)
+    n_mistaken = len(to_head)
     return GroupConfusion(
         groups=tuple(names),
         outcomes=("right", *names),
         rates=(occur.astype(np.float64) @ rates) / totals[:, None],
         n_classes=occur.sum(axis=1),
         n=np.asarray(occur @ sizes),
+        tail_to_head=float(to_head.mean()) if n_mistaken else np.nan,
+        tail_to_head_error=float(to_head.std(ddof=1) / np.sqrt(n_mistaken))
+        if n_mistaken > 1
+        else np.nan,
     )
 
 

@@ -75,8 +75,8 @@ def donations(classifier: Any, n: int = 5) -> Donations | None:
     """
     if n < 1:
         raise ValueError(f"n must be at least 1; got {n}.")
-    check_is_fitted(classifier)
     if isinstance(classifier, AlphaNetClassifier):
+        check_is_fitted(classifier)
         return _of_coefficients(classifier, n)
     composed = composed_of(classifier)
     return None if composed is None else _of_attention(classifier, composed, n)

@@ -10,6 +10,7 @@ import torch
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from headtail.analysis._arrays import as_numpy
+from headtail.analysis.donations import donations
 from headtail.labels import positions_of
 from headtail.methods.transfer import (
     AlphaNetClassifier,
@@ -18,7 +19,7 @@ from headtail.methods.transfer import (
     ModelRegressionClassifier,
 )
 from headtail.statistics import shot_groups
-from headtail.tensors import row_blocks, shown
+from headtail.tensors import shown
 
 __all__ = ["ClassGains", "NeighborGains", "class_gains", "gains_by_distance"]
 
@@ -55,9 +56,8 @@ class NeighborGains:
     classes
         Labels.
     distances
-        From the class to its nearest neighbour: of AlphaNet between mean features, of
-        knowledge transfer between prototypes, the means of unit features. NaN for a
-        class without neighbour.
+        From the class to its nearest neighbour, as in `Donations`; NaN for a class
+        without neighbour.
     gains, n_samples
         As in `ClassGains`.
     """
@@ -175,8 +175,14 @@ def gains_by_distance(
         few = classifier.few_classes_
         distances = classifier.neighbor_distances_[:, 0]
     else:
+        given = donations(classifier, 1)
+        if given is None:
+            raise ValueError(
+                "classifier must have a member with donors; its donors_ are "
+                f"{classifier.donors_}. Fit it with donors=20, say."
+            )
         few = shot_groups(classifier.class_counts_).few.nonzero()[0]
-        distances = _donor_distances(classifier, few)
+        distances = given.distances[few]
     every = class_gains(classifier, X, y)
     return NeighborGains(
         classes=every.classes[few],
@@ -199,32 +205,6 @@ def _base_of(classifier: Any) -> Any:
     else:
         base.head_ = classifier.plain_head_
     return base
-
-
-def _donor_distances(
-    classifier: CompositionalClassifier, few: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float64]:
-    """Return how far each class's prototype is from its nearest donor's; NaN if none.
-
-    A class is not its own donor.
-    """
-    thresholds = [k for k in classifier.donors_ if not isinstance(k, str)]
-    if not thresholds:
-        raise ValueError(
-            "classifier must have a member with donors; its donors_ are "
-            f"{classifier.donors_}. Fit it with donors=20, say."
-        )
-    prototypes = classifier.statistics_.prototypes
-    donors = torch.from_numpy(
-        (classifier.trained_counts_ > min(thresholds)).nonzero()[0]
-    ).to(prototypes.device)
-    asking = torch.from_numpy(few).to(prototypes.device)
-    nearest = torch.full((len(few),), torch.inf, dtype=prototypes.dtype)
-    for rows in row_blocks(len(few), len(donors)):
-        away = torch.cdist(prototypes[asking[rows]], prototypes[donors])
-        away[asking[rows, None] == donors] = torch.inf
-        nearest[rows] = away.amin(dim=1).cpu()
-    return torch.where(nearest.isinf(), torch.nan, nearest).numpy()
 
 
 def _recalls(

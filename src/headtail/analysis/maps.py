@@ -15,11 +15,10 @@ from headtail.analysis._composed import Composed, composed_of
 from headtail.labels import positions_of
 from headtail.tensors import as_tensor, shown
 
-__all__ = ["KINDS", "Projection", "TransferMap", "transfer_map"]
+__all__ = ["Projection", "TransferMap", "transfer_map"]
 
 Projection = Literal["pca", "tsne", "umap"]
 
-KINDS = ("sample", "prototype", "weight", "final")
 _PERPLEXITY = 30.0  # scikit-learn's default; fewer points need a smaller one
 
 
@@ -159,6 +158,8 @@ def _receiver_and_donors(
 def _plane(
     points: npt.NDArray[np.float64], method: Projection, random_state: Any
 ) -> npt.NDArray[np.float64]:
+    if points.shape[1] < 2:  # the plane has an axis more than the space
+        points = np.pad(points, ((0, 0), (0, 1)))
     if method == "pca":
         plane = PCA(n_components=2, svd_solver="full").fit_transform(points)
     elif method == "tsne":

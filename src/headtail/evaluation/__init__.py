@@ -5,8 +5,10 @@ from headtail.evaluation.comparison import (
     compare_predictions,
 )
 from headtail.evaluation.evaluation import Evaluation, Figure, evaluate
+from headtail.evaluation.metrics import FIGURES
 
 __all__ = [
+    "FIGURES",
     "Comparison",
     "Evaluation",
     "Figure",

@@ -28,6 +28,8 @@ def shared_rows(train: npt.NDArray[Any], test: npt.NDArray[Any]) -> int:
             f"{train.shape[1]} and {test.shape[1]}."
         )
     kind = np.result_type(train.dtype, test.dtype)
+    if kind.itemsize > 8:  # a long double has bits that mean nothing
+        kind = np.dtype(np.float64)
     hashes = [_hashes(rows, kind) for rows in (train, test)]
     zero = _hashes(np.zeros((1, test.shape[1]), kind), kind)
     return int((np.isin(hashes[1], hashes[0]) & (hashes[1] != zero)).sum())

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from headtail.report.findings import find
 from headtail.report.model import MethodResult, Number, Report
-from headtail.report.wording import percent, points
+from headtail.report.wording import above, below, percent, points
 
 __all__ = ["about", "answer"]
 
@@ -22,20 +22,19 @@ def answer(report: Report) -> str:
     result = report.result(report.method)
     tail = _tail(result)
     if report.method == report.reference:
-        return _alone(result, tail)
+        return _of_reference(report, result, tail)
     reference = report.result(report.reference)
     before, after = reference.figures[tail], result.figures[tail]
     gain, all_gain = result.gains[tail], result.gains["all"]
-    verb = _verb(gain, "lifts", "lowers", "does not measurably change")
     classes = "all classes" if tail == "all" else f"the {tail}-shot classes"
     parts = [
-        f"{result.name} {verb} {classes}, from {percent(before.value)} to "
+        f"{result.name} {_verb(gain)} {classes}, from {percent(before.value)} to "
         f"{percent(after.value)} % ({points(gain)})"
     ]
     if tail != "all":
         parts.append(f"over all classes: {points(all_gain)}")
     medium = result.gains["medium"]
-    if tail == "few" and medium.value is not None and _verb(medium, "", "-", "") == "-":
+    if tail == "few" and below(medium):
         parts.append(f"the medium-shot classes pay: {points(medium)}")
     if result.figures["many"].value is not None:
         parts.append(_cost(result.gains["many"]))
@@ -50,20 +49,27 @@ def _tail(result: MethodResult) -> str:
     return "all"
 
 
-def _alone(result: MethodResult, tail: str) -> str:
+def _of_reference(report: Report, result: MethodResult, tail: str) -> str:
     parts = [f"{result.name} reaches {percent(result.figures['all'].value)} %"]
     if tail != "all":
         tail_value = percent(result.figures[tail].value)
         parts.append(f"{tail_value} % on the {tail}-shot classes")
-    return ", ".join(parts) + "; nothing was compared with it."
+    if len(report.methods) == 1:
+        return ", ".join(parts) + "; nothing was compared with it."
+    return ", ".join(parts) + "; it is what the others are compared with."
 
 
-def _verb(gain: Number, up: str, down: str, unclear: str) -> str:
+def _verb(gain: Number) -> str:
+    """Say what happened; without an interval the sign decides."""
     if gain.low is None or gain.high is None:
-        return unclear if not gain.value else (up if gain.value > 0 else down)
-    return up if gain.low > 0 else down if gain.high < 0 else unclear
+        up, down = (gain.value or 0) > 0, (gain.value or 0) < 0
+    else:
+        up, down = above(gain), below(gain)
+    return "lifts" if up else "lowers" if down else "does not measurably change"
 
 
 def _cost(gain: Number) -> str:
-    verb = _verb(gain, "gain too", "pay", "keep theirs, within chance")
+    verb = {"lifts": "gain too", "lowers": "pay"}.get(_verb(gain))
+    if verb is None:
+        return f"no sure change of the many-shot classes: {points(gain)}"
     return f"the many-shot classes {verb}: {points(gain)}"

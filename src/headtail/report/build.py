@@ -33,13 +33,10 @@ from headtail.report.model import (
     Pair,
     Report,
 )
+from headtail.statistics import shot_group_rules
 
 __all__ = ["build_report"]
 
-_RULES = {
-    "decoupling": {"many": "> 100", "medium": "20 to 100", "few": "< 20"},
-    "ckt": {"many": "≥ 100", "medium": "21 to 99", "few": "≤ 20"},
-}
 _TREND_POINTS = 200
 # Entries of a list that are shown.
 _LISTED = 10
@@ -104,7 +101,7 @@ def _class_table(
 
 
 def _groups(first: Evaluation) -> tuple[Group, ...]:
-    rules = _RULES[first.convention]
+    rules = shot_group_rules(first.convention)
     return tuple(
         Group(name, rules[name], int(mask.sum()), first[name].n_classes, first[name].n)
         for name, mask in first.groups.items()
@@ -162,6 +159,8 @@ def _confusion(
     return Confusion(
         rates=tuple(_optional(row) for row in confusion.rates),
         pairs=tuple(Pair(*row) for row in zip(*columns, strict=True)),
+        tail_to_head=_finite(confusion.tail_to_head),
+        tail_to_head_error=_finite(confusion.tail_to_head_error),
     )
 
 
@@ -262,7 +261,7 @@ def _rivals(comparison: Comparison) -> tuple[str, ...]:
     rivals = [best]
     for name in values:
         gap = comparison.difference(name, best)["all"]
-        if name != best and gap.high >= 0:
+        if name != best and not gap.high < 0:
             rivals.append(name)
     return tuple(rivals)
 
@@ -301,8 +300,11 @@ def _text(value: Any) -> str:
 
 
 def _number(figure: Figure) -> Number:
-    ends = _finite(figure.value), _finite(figure.low), _finite(figure.high)
-    return Number(*ends, n=figure.n, n_classes=figure.n_classes)
+    low, high = _finite(figure.low), _finite(figure.high)
+    if figure.n <= figure.n_classes:
+        # One example per class: drawn anew within a class, it is always the same.
+        low = high = None
+    return Number(_finite(figure.value), low, high, figure.n, figure.n_classes)
 
 
 def _finite(value: float) -> float | None:

@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
+from headtail.report import colors
 from headtail.report.model import Map, Report
 
 __all__ = [
@@ -18,8 +19,6 @@ __all__ = [
 ]
 
 _GROUPS = ("many", "medium", "few")
-_COLORS = {"many": "#3f7cb8", "medium": "#d0992a", "few": "#b03a68"}
-_BEFORE, _AFTER, _GAIN, _LOSS = "#7a858d", "#1f5fa8", "#12876a", "#c2521b"
 # Above this many classes strokes are pixels in a PDF, not paths.
 _PATHS = 1000
 _SYMBOLS = {"sample": "o", "prototype": "D", "weight": "P", "final": "*"}
@@ -29,7 +28,8 @@ _SIZES = {"sample": 12, "prototype": 55, "weight": 65, "final": 110}
 
 def draw_groups(axes: Axes, report: Report) -> None:
     """Draw the accuracy of every shot group before and after, with intervals."""
-    pairs = [(report.reference, -0.19, _BEFORE), (report.method, 0.19, _AFTER)]
+    before, after = report.reference, report.method
+    pairs = [(before, -0.19, colors.BEFORE), (after, 0.19, colors.AFTER)]
     for name, shift, color in pairs[report.method == report.reference :]:
         figures = report.result(name).figures
         shown = [figures[group] for group in (*_GROUPS, "all")]
@@ -43,7 +43,8 @@ def draw_groups(axes: Axes, report: Report) -> None:
             0.36,
             color=color,
             label=_plain(name),
-            yerr=np.nan_to_num([value - low, high - value]),
+            # An interval of few replicates need not hold the value.
+            yerr=np.maximum(np.nan_to_num([value - low, high - value]), 0),
             error_kw={"elinewidth": 0.9, "capsize": 2},
         )
     axes.set_xticks(range(4), [*(f"{name}-shot" for name in _GROUPS), "all classes"])
@@ -56,7 +57,7 @@ def draw_recall(axes: Axes, report: Report) -> None:
     before, after = _percent(report.reference, report), _percent(report.method, report)
     n = len(before)
     width = min(4.0, max(0.4, 360 / n))
-    for wanted, color in ((after < before, _LOSS), (after > before, _GAIN)):
+    for wanted, color in ((after < before, colors.LOSS), (after > before, colors.GAIN)):
         rows = np.flatnonzero(wanted)
         ends = np.stack([before[rows], after[rows]], axis=1)
         across = np.broadcast_to(rows[:, None], ends.shape)
@@ -68,7 +69,8 @@ def draw_recall(axes: Axes, report: Report) -> None:
             rasterized=n > _PATHS,
         )
         axes.add_collection(strokes)
-    for name, color in ((report.reference, _BEFORE), (report.method, _AFTER)):
+    lines = {report.reference: colors.BEFORE, report.method: colors.AFTER}
+    for name, color in lines.items():
         trend = [np.nan if v is None else 100 * v for v in report.result(name).trend]
         axes.plot(report.trend_ranks, trend, color=color, label=f"mean, {_plain(name)}")
     axes.set_xlim(-0.01 * n - 0.5, 1.01 * n)
@@ -102,7 +104,7 @@ def draw_gains(axes: Axes, report: Report) -> None:
             np.diff(edges),
             floor,
             align="edge",
-            color=_COLORS[name],
+            color=colors.GROUPS[name],
             edgecolor="white",
             linewidth=0.4,
             label=f"{name}-shot ({bars.unchanged[name]} unchanged)",
@@ -121,7 +123,7 @@ def draw_distance(axes: Axes, report: Report) -> None:
         [100 * b.gain for b in bins],
         [200 * (b.error or 0) for b in bins],
         fmt="o",
-        color=_AFTER,
+        color=colors.AFTER,
         capsize=2,
     )
     axes.axhline(0, color="0.6", linewidth=0.8)
@@ -154,15 +156,16 @@ def draw_calibration(axes: Axes, report: Report) -> None:
             sizes = [8 + 60 * part.n[b] / max(part.n) for b in rows]
             x = np.array([part.confidence[b] for b in rows], dtype=float)
             y = np.array([part.accuracy[b] for b in rows], dtype=float)
-            axes.plot(x, y, color=_COLORS[name], linewidth=1)
-            axes.scatter(x, y, sizes, _COLORS[name], label=f"{name}-shot")
+            axes.plot(x, y, color=colors.GROUPS[name], linewidth=1)
+            axes.scatter(x, y, sizes, colors.GROUPS[name], label=f"{name}-shot")
     axes.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="confidence", ylabel="accuracy")
     axes.legend(loc="upper left")
 
 
 def draw_map(axes: Axes, report: Report, one: Map) -> None:
     """Draw a class between its donors (CKT supplement, figure 1)."""
-    shades = ["#b03a68", "#3f7cb8", "#d0992a", "0.5", "0.7"]
+    shades = [colors.GROUPS[name] for name in ("few", "many", "medium")]
+    shades += [colors.OTHER] * len(one.donors)
     kinds, classes = np.array(one.kinds), np.array(one.classes)
     x, y = np.array(one.x), np.array(one.y)
     for color, c in zip(shades, [one.receiver, *one.donors], strict=False):
@@ -200,5 +203,9 @@ def _percent(name: str, report: Report) -> np.ndarray:
 
 
 def _plain(name: str) -> str:
-    """Return a name that matplotlib takes as text: a dollar would begin a formula."""
-    return name.replace("$", r"\$")
+    """Return a name that matplotlib shows as it is.
+
+    A dollar would begin a formula, and what begins with _ is left out of legends.
+    """
+    text = name.replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text

@@ -13,6 +13,7 @@ from headtail.analysis import (
     TrajectoryMap,
     WeightNorms,
 )
+from headtail.report import colors
 
 __all__ = [
     "draw_attended_similarity",
@@ -22,8 +23,6 @@ __all__ = [
     "draw_trajectories",
     "draw_weight_norms",
 ]
-
-_COLORS = {"many": "#3f7cb8", "medium": "#d0992a", "few": "#b03a68", "all": "#4d565c"}
 
 
 def draw_prototype_accuracy(axes: Axes, result: PrototypeAccuracy) -> None:
@@ -38,8 +37,8 @@ def draw_prototype_accuracy(axes: Axes, result: PrototypeAccuracy) -> None:
         where = np.arange(len(pairs)) + 0.2 * (column - 1.5)
         overall = [100 * result.accuracy[pair][column] for pair in pairs]
         within = [100 * result.within_accuracy[pair][column] for pair in pairs]
-        axes.bar(where, within, 0.19, color=_COLORS[group], alpha=0.35)
-        axes.bar(where, overall, 0.19, color=_COLORS[group], label=group)
+        axes.bar(where, within, 0.19, color=colors.GROUPS[group], alpha=0.35)
+        axes.bar(where, overall, 0.19, color=colors.GROUPS[group], label=group)
     labels = [f"{result.sources[s]} →\n{result.targets[t]}" for s, t in pairs]
     axes.set_xticks(range(len(pairs)), labels)
     axes.set_ylabel("accuracy in %")
@@ -63,7 +62,7 @@ def draw_sharpness(axes: Axes, results: Mapping[str, PrototypeWeightMatch]) -> N
 def draw_attended_similarity(axes: Axes, result: AttendedSimilarity) -> None:
     """Draw how related attended classes are, by rank (CKT supplement, figure 3)."""
     ranks = np.arange(1, len(result.mean_similarity) + 1)
-    axes.plot(ranks, result.mean_similarity, "o-", color="#1f5fa8", label="attended")
+    axes.plot(ranks, result.mean_similarity, "o-", color=colors.AFTER, label="attended")
     axes.axhline(result.mean_chance, color="0.5", linestyle=":", label="any class")
     axes.set_xlabel("rank of the class by attention")
     axes.set_ylabel("Leacock-Chodorow similarity")
@@ -95,7 +94,7 @@ def draw_weight_norms(axes: Axes, results: Mapping[str, WeightNorms]) -> None:
 def draw_sweep(axes: Axes, result: Sweep) -> None:
     """Draw the accuracy of every group as a parameter moves (AlphaNet figure 6)."""
     for column, group in enumerate(result.groups):
-        shade = _COLORS[group]
+        shade = colors.GROUPS[group]
         axes.plot(
             result.values,
             100 * result.accuracy[:, column],

@@ -27,7 +27,6 @@ STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
     "legend.frameon": False,
     "pdf.fonttype": 42,
-    "svg.hashsalt": "headtail",
 }
 
 

@@ -1,11 +1,12 @@
 """What a report says: numbers and text alone, in the order in which they are shown."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 __all__ = [
+    "GROUPS",
     "Calibration",
     "ClassTable",
     "Confusion",
@@ -22,8 +23,14 @@ __all__ = [
     "Report",
 ]
 
-# Nothing unknown, no NaN: what is undefined is None.
-CHECKED = ConfigDict(extra="forbid", allow_inf_nan=False)
+# Nothing unknown, nothing converted, no NaN: what is undefined is None.
+CHECKED = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+GroupName = Literal["many", "medium", "few"]
+GROUPS: tuple[GroupName, ...] = ("many", "medium", "few")
+Kind = Literal["sample", "prototype", "weight", "final"]
+Count = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 Outcome = Literal["found", "not found", "not applicable"]
 
@@ -43,8 +50,8 @@ class Number:
     value: float | None
     low: float | None
     high: float | None
-    n: int
-    n_classes: int
+    n: Count
+    n_classes: Count
 
 
 @dataclass(frozen=True, config=CHECKED)
@@ -59,9 +66,9 @@ class Calibration:
         Mean confidence minus accuracy, and its standard error.
     """
 
-    confidence: tuple[float | None, ...]
-    accuracy: tuple[float | None, ...]
-    n: tuple[int, ...]
+    confidence: tuple[Share | None, ...]
+    accuracy: tuple[Share | None, ...]
+    n: tuple[Count, ...]
     gap: float | None
     gap_error: float | None
 
@@ -73,11 +80,11 @@ class Pair:
     `rate` is the share of the true class's `n_of` examples, `n` their number.
     """
 
-    true: int
-    predicted: int
-    rate: float
-    n: int
-    n_of: int
+    true: Count
+    predicted: Count
+    rate: Share
+    n: Count
+    n_of: Count
 
 
 @dataclass(frozen=True, config=CHECKED)
@@ -91,10 +98,15 @@ class Confusion:
         without test examples.
     pairs
         The classes that are confused most.
+    tail_to_head, tail_to_head_error
+        Of the mistakes of a few-shot class, the share that are many-shot classes: mean
+        over the classes that are mistaken, and its standard error.
     """
 
-    rates: tuple[tuple[float | None, ...], ...]
+    rates: tuple[tuple[Share | None, ...], ...]
     pairs: tuple[Pair, ...]
+    tail_to_head: Share | None
+    tail_to_head_error: float | None
 
 
 @dataclass(frozen=True, config=CHECKED)
@@ -111,8 +123,8 @@ class Donors:
         To the nearest donor that is not the class itself.
     """
 
-    receivers: tuple[int, ...]
-    donors: tuple[tuple[int, ...], ...]
+    receivers: tuple[Count, ...]
+    donors: tuple[tuple[Count, ...], ...]
     shares: tuple[tuple[float, ...], ...]
     distances: tuple[float | None, ...]
 
@@ -129,10 +141,10 @@ class Map:
         Of every point: "sample", "prototype", "weight" or "final", its class, where.
     """
 
-    receiver: int
-    donors: tuple[int, ...]
-    kinds: tuple[str, ...]
-    classes: tuple[int, ...]
+    receiver: Count
+    donors: tuple[Count, ...]
+    kinds: tuple[Kind, ...]
+    classes: tuple[Count, ...]
     x: tuple[float, ...]
     y: tuple[float, ...]
 
@@ -152,8 +164,8 @@ class GainBars:
     """
 
     edges: tuple[float, ...]
-    counts: dict[str, tuple[int, ...]]
-    unchanged: dict[str, int]
+    counts: dict[str, tuple[Count, ...]]
+    unchanged: dict[str, Count]
 
 
 @dataclass(frozen=True, config=CHECKED)
@@ -171,7 +183,7 @@ class GainAtDistance:
     distance: float
     gain: float
     error: float | None
-    n: int
+    n: Count
 
 
 @dataclass(frozen=True, config=CHECKED)
@@ -205,8 +217,8 @@ class MethodResult:
     name: str
     figures: dict[str, Number]
     gains: dict[str, Number]
-    recall: tuple[float | None, ...]
-    trend: tuple[float | None, ...]
+    recall: tuple[Share | None, ...]
+    trend: tuple[Share | None, ...]
     calibration: dict[str, Calibration]
     confusion: Confusion
     gain_bars: GainBars
@@ -231,9 +243,9 @@ class ClassTable:
     """
 
     names: tuple[str, ...]
-    counts: tuple[int, ...]
-    sizes: tuple[int, ...]
-    groups: tuple[str, ...]
+    counts: tuple[Count, ...]
+    sizes: tuple[Count, ...]
+    groups: tuple[GroupName, ...]
 
 
 @dataclass(frozen=True, config=CHECKED)
@@ -242,9 +254,9 @@ class Group:
 
     name: str
     rule: str
-    n_classes: int
-    n_tested: int
-    n: int
+    n_classes: Count
+    n_tested: Count
+    n: Count
 
 
 @dataclass(frozen=True, config=CHECKED)
@@ -291,9 +303,9 @@ class Report:
     classes: ClassTable
     groups: tuple[Group, ...]
     methods: tuple[MethodResult, ...]
-    trend_ranks: tuple[int, ...]
+    trend_ranks: tuple[Count, ...]
     rivals: tuple[str, ...]
-    shared_examples: int | None
+    shared_examples: Count | None
     findings: tuple[Finding, ...]
     facts: tuple[tuple[str, str], ...]
 

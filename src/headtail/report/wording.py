@@ -4,7 +4,17 @@ from collections.abc import Sequence
 
 from headtail.report.model import Number
 
-__all__ = ["counted", "listed", "percent", "points"]
+__all__ = ["above", "below", "counted", "listed", "percent", "points"]
+
+
+def above(gain: Number) -> bool:
+    """Tell whether the interval lies above 0."""
+    return gain.low is not None and gain.low > 0
+
+
+def below(gain: Number) -> bool:
+    """Tell whether the interval lies below 0."""
+    return gain.high is not None and gain.high < 0
 
 
 def counted(n: int) -> str:

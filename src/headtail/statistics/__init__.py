@@ -1,7 +1,12 @@
 """Sufficient statistics per class, and the groups by training count."""
 
 from headtail.statistics.class_statistics import ClassStatistics, class_prototypes
-from headtail.statistics.shot_groups import Convention, ShotGroups, shot_groups
+from headtail.statistics.shot_groups import (
+    Convention,
+    ShotGroups,
+    shot_group_rules,
+    shot_groups,
+)
 from headtail.statistics.whitening import oas_shrinkage, shrink, whitening_map
 from headtail.statistics.within_class_scatter import WithinClassScatter
 
@@ -12,6 +17,7 @@ __all__ = [
     "WithinClassScatter",
     "class_prototypes",
     "oas_shrinkage",
+    "shot_group_rules",
     "shot_groups",
     "shrink",
     "whitening_map",

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from headtail.tensors import shown
 
-__all__ = ["Convention", "ShotGroups", "shot_groups"]
+__all__ = ["Convention", "ShotGroups", "shot_group_rules", "shot_groups"]
 
 Convention = Literal["decoupling", "ckt"]
 
@@ -83,3 +83,21 @@ def shot_groups(
             f"convention must be 'decoupling' or 'ckt'; got {convention!r}."
         )
     return ShotGroups(many=is_many, medium=~is_many & ~is_few, few=is_few)
+
+
+def shot_group_rules(
+    convention: Convention = "decoupling", *, few: int = 20, many: int = 100
+) -> dict[str, str]:
+    """Write the inequalities of a convention, as `shot_groups` draws them.
+
+    Examples
+    --------
+    >>> shot_group_rules()
+    {'many': '> 100', 'medium': '20 to 100', 'few': '< 20'}
+    >>> shot_group_rules("ckt")
+    {'many': '≥ 100', 'medium': '21 to 99', 'few': '≤ 20'}
+    """
+    if convention == "decoupling":
+        return {"many": f"> {many}", "medium": f"{few} to {many}", "few": f"< {few}"}
+    medium = f"{few + 1} to {many - 1}"
+    return {"many": f"≥ {many}", "medium": medium, "few": f"≤ {few}"}

@@ -188,11 +188,16 @@ def report_of(comparison: Comparison) -> Report:
     The answer is about the recommended method if it was compared, else about the first
     that is not the reference: test figures choose nothing.
     """
-    names = [row.name for row in METHODS if row.recommended]
-    names += [row.name for row in METHODS if row.recommended_on_base]
-    for name in names:
+    recommended = [(row.name, "recommended") for row in METHODS if row.recommended]
+    if comparison.reference == TRAINED:
+        recommended += [
+            (row.name, "recommended on a trained head")
+            for row in METHODS
+            if row.recommended_on_base
+        ]
+    for name, why in recommended:
         if name in comparison.evaluations and name != comparison.reference:
-            return build_report(comparison, name, chosen_by="the recommended method")
+            return build_report(comparison, name, chosen_by=why)
     return build_report(comparison)
 
 

@@ -150,7 +150,7 @@ const Figures = (() => {
           text: kept.map((b) => `${part.n[b]} examples`), hovertemplate:
             "confidence %{x:.2f}<br>accuracy %{y:.2f}<br>%{text}<extra></extra>"});
       }
-      extra["xaxis" + axis] = {range: [0, 1.06], title: {text: `confidence, ${group}-shot`}};
+      extra["xaxis" + axis] = {range: [0, 1.06], title: {text: `confidence, ${group}-shot answers`}};
       extra["yaxis" + axis] = {range: [-0.03, 1.06],
         ...(i && !narrow() ? {} : {title: {text: "accuracy"}})};
       extra.shapes.push({type: "line", x0: 0, y0: 0, x1: 1, y1: 1, xref: "x" + axis,

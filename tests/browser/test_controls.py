@@ -161,7 +161,7 @@ def test_other_method_is_drawn_everywhere(visit):
         page.select_option("#after", name)
         shown = name.replace("\n", " ")
         assert f"mean after ({shown})" in legend(page, "recall-plot")
-        assert f"after ({name})" in legend(page, "calibration-plot")
+        assert f"after ({shown})" in legend(page, "calibration-plot")
         assert f"after ({name})" in page.locator("#confusion-tables").text_content()
     assert point_at(page, 40, SMALL) != said
 

@@ -72,8 +72,8 @@ def test_relatedness_is_drawn_beside_chance(drawn):
         is_self=np.array([[True, False], [True, False]]),
         similarity=np.ones((2, 2)),
         chance=np.array([0.2, 0.4]),
-        mean_similarity=np.array([np.nan, 1.0]),
-        n_similarity=np.array([0, 2]),
+        mean_similarity=np.array([0.9, 1.0]),
+        n_similarity=np.array([1, 2]),
         mean_chance=0.3,
     )
     axes = drawn(draw.draw_attended_similarity, result)

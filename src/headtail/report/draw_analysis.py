@@ -60,9 +60,20 @@ def draw_sharpness(axes: Axes, results: Mapping[str, PrototypeWeightMatch]) -> N
 
 
 def draw_attended_similarity(axes: Axes, result: AttendedSimilarity) -> None:
-    """Draw how related attended classes are, by rank (CKT supplement, figure 3)."""
+    """Draw how related attended classes are, by rank (CKT supplement, figure 3).
+
+    A rank at which most classes stand themselves is left out: its mean is of the few
+    others.
+    """
     ranks = np.arange(1, len(result.mean_similarity) + 1)
-    axes.plot(ranks, result.mean_similarity, "o-", color=colors.AFTER, label="attended")
+    told = 2 * result.n_similarity > len(result.chance)
+    axes.plot(
+        ranks,
+        np.where(told, result.mean_similarity, np.nan),
+        "o-",
+        color=colors.AFTER,
+        label="attended",
+    )
     axes.axhline(result.mean_chance, color="0.5", linestyle=":", label="any class")
     axes.set_xlabel("rank of the class by attention")
     axes.set_ylabel("Leacock-Chodorow similarity")

@@ -1,6 +1,7 @@
 """Modules from features to logits, ready to take the place of a last layer."""
 
 from headtail.heads.affine import AffineHead, affine_head
+from headtail.heads.attach import attach, head_of, last_layer_name
 from headtail.heads.causal_norm import CausalNormHead, causal_norm_logits
 from headtail.heads.cosine import CosineHead
 from headtail.heads.disalign import DisAlignHead, align_logits
@@ -22,8 +23,11 @@ __all__ = [
     "WhitenedHead",
     "affine_head",
     "align_logits",
+    "attach",
     "build_head",
     "causal_norm_logits",
+    "head_of",
+    "last_layer_name",
     "linear_form",
     "load_head",
     "whitened_head",

@@ -1,6 +1,7 @@
 import pytest
 from hypothesis import settings
 
+from headtail.methods import _trained
 from headtail.methods.transfer import _meta_training
 
 settings.register_profile("headtail", deadline=None, derandomize=True, max_examples=50)
@@ -8,11 +9,15 @@ settings.load_profile("headtail")
 
 
 @pytest.fixture
-def short_chains(monkeypatch):
-    """Cut long trainings of chains short, where a test is about something else."""
-    whole = _meta_training.train_chain
+def short_trainings(monkeypatch):
+    """Cut long trainings short, where a test is about something else."""
+    whole_chain, whole = _meta_training.train_chain, _trained.train
 
-    def short(*arguments, steps, **settings):
-        whole(*arguments, steps=min(steps, 100), **settings)
+    def short_chain(*arguments, steps, **settings):
+        whole_chain(*arguments, steps=min(steps, 100), **settings)
 
-    monkeypatch.setattr(_meta_training, "train_chain", short)
+    def short(*arguments, epochs, **settings):
+        whole(*arguments, epochs=min(epochs, 8), **settings)
+
+    monkeypatch.setattr(_meta_training, "train_chain", short_chain)
+    monkeypatch.setattr(_trained, "train", short)

@@ -160,7 +160,7 @@ def small_set():
 
 
 @METHOD_ROWS
-@pytest.mark.usefixtures("short_chains")
+@pytest.mark.usefixtures("short_trainings")
 def test_the_page_of_choices_knows_the_kinds_of_heads(method):
     estimator = method.build()
     known = estimator.get_params(deep=False)

@@ -171,7 +171,7 @@ def test_every_page_can_be_reached():
         assert str(path.relative_to(DOCS).as_posix()) in nav
 
 
-@pytest.mark.usefixtures("short_chains")
+@pytest.mark.usefixtures("short_trainings")
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 def test_what_a_page_shows_runs(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

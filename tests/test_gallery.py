@@ -12,7 +12,7 @@ from tools.gallery import REPORT, make_gallery
 PAGE = Path(__file__).parents[1] / "docs" / "gallery.md"
 
 
-@pytest.mark.usefixtures("short_chains")
+@pytest.mark.usefixtures("short_trainings")
 def test_the_gallery_shows_what_is_drawn(tmp_path):
     size = Size(18, 50, 5, 3, 0.3, 32, 2)
     names = make_gallery(tmp_path / "gallery", size, epochs=2)

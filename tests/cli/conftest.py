@@ -54,5 +54,5 @@ def head(files, run):
 
 
 @pytest.fixture(autouse=True)
-def _short(short_chains):
+def _short(short_trainings):
     """Every test here."""

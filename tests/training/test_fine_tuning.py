@@ -104,7 +104,7 @@ def test_the_seed_matters():
     assert not np.array_equal(first, second)
 
 
-@pytest.mark.usefixtures("short_chains")
+@pytest.mark.usefixtures("short_trainings")
 def test_metamodelnet_fine_tunes_at_every_split(trained_on):
     model = classifier(norm="group")
     X = np.asarray(
@@ -126,7 +126,7 @@ def test_metamodelnet_fine_tunes_at_every_split(trained_on):
     assert set(clf.predict(X)) <= set(DATA.labels)
 
 
-@pytest.mark.usefixtures("short_chains")
+@pytest.mark.usefixtures("short_trainings")
 def test_held_out_images_are_not_learned_from(trained_on):
     model = classifier(norm="group")
     X = np.asarray(

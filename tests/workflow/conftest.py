@@ -42,5 +42,5 @@ def renumbered():
 
 
 @pytest.fixture(autouse=True)
-def _short(short_chains):
+def _short(short_trainings):
     """Every test here."""

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-browser check bench docs clean
+.PHONY: demo test test-browser check bench fuzz docs clean
 
 demo: $(VENV)/.base
 	$(BIN)/headtail demo
@@ -25,6 +25,12 @@ check: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
 
+# Seconds for each loader.
+FUZZ_SECONDS ?= 60
+
+fuzz: $(VENV)/.fuzz
+	OMP_NUM_THREADS=1 $(BIN)/python -m tools.fuzz --seconds $(FUZZ_SECONDS)
+
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
@@ -35,6 +41,10 @@ $(VENV)/.base: pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.base
 	$(PIP) -e ".[dev]"
+	touch $@
+
+$(VENV)/.fuzz: $(VENV)/.dev
+	$(PIP) "atheris>=2.3"
 	touch $@
 
 $(VENV)/.docs: $(VENV)/.base

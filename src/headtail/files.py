@@ -1,14 +1,20 @@
-"""Files that appear whole or not at all, and tensors with JSON metadata."""
+"""Files that appear whole or not at all, tensors with metadata, packed content."""
 
+import gzip
 import json
+import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+import warnings
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -17,27 +23,44 @@ __all__ = [
     "FORMAT",
     "MISFITS",
     "check_new_folder",
+    "check_unpacked",
     "existing_file",
     "naming_failure",
     "open_error",
     "open_metadata",
+    "parse_json",
+    "read_arrays",
+    "read_gzip",
+    "read_header",
     "read_tensors",
+    "stays_below",
     "write_tensors",
     "written_whole",
 ]
 
 FORMAT = 1
 
-# What building from metadata that do not fit may raise; a file may nest without end.
+# What building from metadata that do not fit may raise: a file may nest without end,
+# hold tensors of types that torch cannot check, or ask for sizes that nothing holds.
 MISFITS = (
-    KeyError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    SyntaxError,
     TypeError,
     ValueError,
-    AttributeError,
-    OverflowError,
-    RecursionError,
 )
 _KEY = "headtail"
+
+# What a file may unpack to: whatever is small, and of large files a multiple.
+_ALWAYS, _MULTIPLE = 2**26, 100
+_CHUNK = 2**20
+_HEADERS: Any = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 
 
 @contextmanager
@@ -93,7 +116,25 @@ def existing_file(path: str | os.PathLike[str]) -> Path:
         raise IsADirectoryError(f"{path} is a folder; pass a file.")
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist; check the path.")
+    if not path.is_file():
+        # A pipe would wait for its writer, a device never end.
+        raise OSError(f"{path} is a pipe or a device; pass a file.")
     return path
+
+
+def stays_below(root: str | os.PathLike[str], path: str | os.PathLike[str]) -> bool:
+    """Tell whether `path`, which begins at `root`, names nothing outside of it.
+
+    The text alone counts; links are not looked at.
+
+    Examples
+    --------
+    >>> stays_below("images", "cat/../1.jpg"), stays_below("images", "../1.jpg")
+    (True, False)
+    """
+    top = os.path.abspath(root)  # noqa: PTH100
+    whole = os.path.abspath(os.path.join(top, path))  # noqa: PTH100, PTH118
+    return os.path.commonpath([top, whole]) == top
 
 
 def open_error(path: Path, error: Exception, kind: str) -> ValueError:
@@ -101,6 +142,86 @@ def open_error(path: Path, error: Exception, kind: str) -> ValueError:
     return ValueError(
         f"{path} must be a whole {kind}; reading it failed ({error}). Write it again."
     )
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Parse JSON; a `ValueError` also where it nests deeper than can be read."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("its JSON nests too deep") from error
+
+
+def check_unpacked(path: Path, n_bytes: int) -> None:
+    """Refuse a file whose content takes far more bytes than itself."""
+    allowed = _ALWAYS + _MULTIPLE * path.stat().st_size
+    if n_bytes > allowed:
+        raise ValueError(
+            f"it would unpack to more than 64 MiB and {_MULTIPLE} times its size, "
+            f"{allowed:,} bytes; if you trust it, write it without compression"
+        )
+
+
+def read_gzip(path: Path) -> bytearray:
+    """Return what a gzip file unpacks to, within the bound of `check_unpacked`."""
+    content = bytearray()
+    with gzip.open(path) as stream:
+        while chunk := stream.read(_CHUNK):
+            content += chunk
+            check_unpacked(path, len(content))
+    return content
+
+
+def read_arrays(
+    path: Path, wanted: Iterable[str]
+) -> tuple[list[str], dict[str, npt.NDArray[Any]]]:
+    """Return the names in an ``.npz`` file, and the arrays of those that are wanted.
+
+    Nothing is unpickled, and no memory is taken for what the file does not hold. The
+    errors are of many kinds and do not name the file.
+    """
+    with zipfile.ZipFile(path) as archive, warnings.catch_warnings():
+        # Of numpy and the parser of its headers; the array is checked, come what may.
+        warnings.simplefilter("ignore")
+        names = [n.removesuffix(".npy") for n in archive.namelist() if n[-4:] == ".npy"]
+        chosen = [name for name in wanted if name in names]
+        infos = {name: archive.getinfo(f"{name}.npy") for name in chosen}
+        check_unpacked(path, sum(info.file_size for info in infos.values()))
+        arrays = {}
+        for name, info in infos.items():
+            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise ValueError("its compression is none of those that numpy writes")
+            with archive.open(info) as stream:
+                read_header(stream, info.file_size)
+            with archive.open(info) as stream:
+                arrays[name] = np.lib.format.read_array(stream, allow_pickle=False)
+    return names, arrays
+
+
+def read_header(
+    stream: Any, n_bytes: int
+) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Return shape, order and type of the array in a stream of so many bytes.
+
+    Raises
+    ------
+    ValueError
+        If these do not fit the bytes, or the array is of Python objects.
+    """
+    version = np.lib.format.read_magic(stream)
+    if version not in _HEADERS:
+        raise ValueError(f"an array of version {version} cannot be read")
+    shape, fortran, dtype = _HEADERS[version](stream)
+    if dtype.hasobject:
+        raise ValueError("Object arrays are pickles, and nothing is unpickled")
+    wanted = math.prod(shape) * dtype.itemsize
+    # Elements without bytes could be any number of them.
+    hollow = not dtype.itemsize and math.prod(shape)
+    if hollow or min(shape, default=0) < 0 or wanted != n_bytes - stream.tell():
+        raise ValueError(
+            f"it has an array whose shape, {list(shape)}, does not fit its bytes"
+        )
+    return shape, fortran, dtype
 
 
 def write_tensors(
@@ -125,7 +246,7 @@ def open_metadata(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     try:
         with safe_open(path, framework="pt") as file:
             text = (file.metadata() or {}).get(_KEY)
-        parsed = None if text is None else json.loads(text)
+        parsed = None if text is None else parse_json(text)
     except (SafetensorError, OSError, RuntimeError, ValueError) as error:
         raise open_error(path, error, "safetensors file") from error
     if parsed is not None and not isinstance(parsed, dict):

@@ -1,12 +1,19 @@
 """Class labels: finding them by value, and as JSON without losing their type."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["decode_labels", "encode_labels", "positions_of", "same_kind"]
+__all__ = [
+    "check_lengths",
+    "decode_labels",
+    "encode_labels",
+    "positions_of",
+    "same_kind",
+]
 
 
 def same_kind(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> bool:
@@ -40,6 +47,20 @@ def positions_of(
     return np.where(classes[positions] == labels, positions, -1)
 
 
+def check_lengths(values: Sequence[Any], longest: int = 0) -> None:
+    """Refuse text of such unequal length that an array of it takes far more memory.
+
+    numpy gives every text the space of the longest, or of `longest` characters.
+    """
+    lengths = [len(value) for value in values if isinstance(value, str)]
+    longest = max([longest, *lengths])
+    if 4 * longest * len(values) > 2**26 + 400 * sum(lengths):
+        raise ValueError(
+            f"text must be of similar length; the longest of {len(values):,} has "
+            f"{longest:,} characters, all together have {sum(lengths):,}."
+        )
+
+
 def encode_labels(labels: npt.NDArray[Any]) -> dict[str, Any]:
     """Return class labels as JSON, with the dtype that tells 3 from "3"."""
     if labels.dtype.kind == "O" and not all(isinstance(x, str) for x in labels):
@@ -56,10 +77,19 @@ def encode_labels(labels: npt.NDArray[Any]) -> dict[str, Any]:
 
 def decode_labels(encoded: Mapping[str, Any]) -> npt.NDArray[Any]:
     """Return the labels that `encode_labels` wrote."""
+    if not re.fullmatch(
+        r"[<>=|]?[b-zA-Z]\d{0,9}(\[\w+\])?", str(encoded["dtype"]), re.ASCII
+    ):
+        raise ValueError(
+            f"Class labels cannot have dtype {str(encoded['dtype'])[:60]}."
+        )
     dtype = np.dtype(encoded["dtype"])
     if dtype.kind not in "biufUO":
         raise ValueError(f"Class labels cannot have dtype {dtype}.")
     values = encoded["values"]
+    if not isinstance(values, list) or any(isinstance(v, list) for v in values):
+        raise ValueError(f"Class labels do not fit their dtype {dtype}.")
+    check_lengths(values, dtype.itemsize // 4 if dtype.kind == "U" else 0)
     labels = np.array(values, dtype=dtype)
     if labels.ndim != 1 or labels.tolist() != values:
         raise ValueError(f"Class labels do not fit their dtype {dtype}.")

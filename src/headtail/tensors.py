@@ -1,7 +1,8 @@
 """Helpers below every room: arrays as tensors, unit vectors, rows, fingerprints."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -62,9 +63,12 @@ def row_blocks(n_rows: int, row_size: int, budget: int = 2**22) -> Iterator[slic
 
 def shown(items: Any, limit: int = 5) -> str:
     """Write the first few items of a collection for an error message."""
-    listed = [item.item() if isinstance(item, np.generic) else item for item in items]
-    text = ", ".join(repr(item) for item in listed[:limit])
-    more = len(listed) - limit
+    items = items if isinstance(items, Sized) else list(items)
+    # Of millions, only those that are shown are looked at.
+    first = islice(iter(items), limit)
+    listed = [item.item() if isinstance(item, np.generic) else item for item in first]
+    text = ", ".join(repr(item) for item in listed)
+    more = len(items) - limit
     return f"[{text}, … {more} more]" if more > 0 else f"[{text}]"
 
 

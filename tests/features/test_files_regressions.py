@@ -115,5 +115,5 @@ def test_a_header_that_asks_for_its_neighbours_bytes_is_refused(tmp_path):
             np.save(stream, array)
             forged = stream.getvalue().replace(b"(2, 3)", b"(4, 3)")
             archive.writestr(f"{name}.npy", forged)
-    with pytest.raises(ValueError, match=r"greedy.npz .*does not fit their bytes"):
+    with pytest.raises(ValueError, match=r"greedy.npz .*does not fit its bytes"):
         FeatureSet.load(path)

@@ -61,7 +61,12 @@ def read_image(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
 
     if not Path(path).exists():
         raise FileNotFoundError(f"{path} does not exist; check the path.")
+    if not (Path(path).is_file() or Path(path).is_dir()):
+        # A pipe would wait for its writer, a device never end.
+        raise OSError(f"{path} must be a file; it is something else.")
     with naming_damage(path), Image.open(path) as image:
+        if image.format == "EPS":
+            raise ValueError("it is a program in PostScript, which is never run")
         return rgb(image)
 
 
@@ -76,15 +81,11 @@ def naming_damage(what: object) -> Iterator[None]:
             warnings.simplefilter("ignore", UserWarning)
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             yield
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        Image.DecompressionBombError,
-        Image.DecompressionBombWarning,
-    ) as error:
-        # Pillow's own errors have no number: one that has is of the file system.
-        if isinstance(error, OSError) and error.errno not in (None, errno.EISDIR):
+    except Exception as error:  # damaged pixels fail in many ways
+        # Pillow's own errors have no number: one that has is of the file system, but
+        # for a seek to a place before the file, which damage asks for.
+        damage = (None, errno.EISDIR, errno.EINVAL)
+        if isinstance(error, OSError) and error.errno not in damage:
             raise
         raise ValueError(
             f"{what} must be a whole image; reading it failed ({error}). Replace it, "

@@ -1,6 +1,5 @@
 """List files: a line per image, path and label; a line per class, id and name."""
 
-import gzip
 import io
 import os
 import re
@@ -12,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from headtail.files import existing_file, open_error
+from headtail.files import existing_file, open_error, read_gzip, stays_below
 from headtail.tensors import shown
 
 __all__ = ["ListFile", "read_class_names", "read_list"]
@@ -24,6 +23,10 @@ _GZIP = b"\x1f\x8b"
 _LABEL = re.compile(r"\d{1,7}", re.ASCII)
 
 
+# Up the folders, from the top of all, or from that of a drive.
+_ELSEWHERE = re.compile(r"\.\.|^[/\\]|:")
+
+
 class ListFile(NamedTuple):
     """Paths as they stand in the file, and the label of each."""
 
@@ -31,17 +34,27 @@ class ListFile(NamedTuple):
     labels: npt.NDArray[np.int64]
 
 
-def read_list(path: str | os.PathLike[str]) -> ListFile:
+def read_list(
+    path: str | os.PathLike[str], root: str | os.PathLike[str] | None = None
+) -> ListFile:
     r"""Read lines ``path label``, the format of the published long-tailed lists.
 
     The label is what follows the last blank, so paths may hold blanks. Empty lines are
     skipped. The file may be compressed with gzip. No image is opened, and a class may
     be without a line.
 
+    Parameters
+    ----------
+    path
+        Of the list.
+    root
+        The folder that its paths begin at; None to take any path.
+
     Raises
     ------
     ValueError
-        If a line is not a path and a label of 0 … 9,999,999, or if there is no line.
+        If a line is not a path and a label of 0 … 9,999,999, if there is no line, or
+        if a path leads out of `root`, by ``..`` or as an absolute one.
 
     Examples
     --------
@@ -62,6 +75,8 @@ def read_list(path: str | os.PathLike[str]) -> ListFile:
         )
     if not all(len(row) == 2 and _LABEL.fullmatch(row[1]) for row in rows):
         raise _line_error(path, lines)
+    if root is not None:
+        _check_inside(path, root, lines)
     labels = np.fromiter((int(row[1]) for row in rows), dtype=np.int64, count=len(rows))
     return ListFile(tuple(row[0] for row in rows), labels)
 
@@ -104,14 +119,28 @@ def read_class_names(path: str | os.PathLike[str]) -> dict[str, str]:
 
 def _read_text(path: Path) -> str:
     try:
-        content = path.read_bytes()
-        if content.startswith(_GZIP):
-            content = gzip.decompress(content)
+        with path.open("rb") as file:
+            packed = file.read(len(_GZIP)) == _GZIP
+        content = read_gzip(path) if packed else path.read_bytes()
         # Universal newlines; a byte order mark is no part of the first path.
         with io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig") as stream:
             return stream.read()
-    except (EOFError, OSError, UnicodeDecodeError, zlib.error) as error:
+    except (EOFError, OSError, ValueError, zlib.error) as error:
         raise open_error(path, error, "list in UTF-8, plain or gzip") from error
+
+
+def _check_inside(path: Path, root: str | os.PathLike[str], lines: list[str]) -> None:
+    for number, line in enumerate(lines, start=1):
+        # Most lines have nothing that could lead elsewhere.
+        if not _ELSEWHERE.search(line) or line.isspace():
+            continue
+        name = line.rsplit(None, 1)[0]
+        if not stays_below(root, name):
+            raise ValueError(
+                f"Every path in {path} must stay below {root}; line {number} leads out "
+                f"of it: {name[:200]!r}. Write paths from the root, or choose another "
+                "root."
+            )
 
 
 def _line_error(path: Path, lines: list[str]) -> ValueError:

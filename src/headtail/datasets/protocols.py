@@ -241,7 +241,7 @@ def protocol_lists(
         )
     # All are looked for before the first is read, which may take a while.
     files = {split: _find_list(protocol, split, folder) for split in wanted}
-    lists = {split: read_list(file) for split, file in files.items()}
+    lists = {split: read_list(file, folder) for split, file in files.items()}
     for split, listed in lists.items():
         _check_published(protocol, split, listed, files[split])
     return ProtocolLists(lists, _class_names(protocol, folder, lists[wanted[0]]))

@@ -16,7 +16,7 @@ from headtail.datasets.image_files import (
 )
 from headtail.datasets.image_set import ImageSet
 from headtail.datasets.list_file import read_list
-from headtail.files import existing_file, open_error
+from headtail.files import existing_file, open_error, read_arrays
 from headtail.tensors import shown
 
 __all__ = [
@@ -129,13 +129,17 @@ def image_list(
     that no line has is a class without images: without `class_names`, there is a
     warning.
 
+    No path may lead out of `root`; links inside of it are followed.
+
     Raises
     ------
     FileNotFoundError
         If files of the list do not exist: all are looked for before any is read.
+    ValueError
+        If a path leads out of `root`, by ``..`` or as an absolute one.
     """
     root = Path(root)
-    listed = read_list(path)
+    listed = read_list(path, root)
     paths = [os.path.join(root, name) for name in listed.paths]  # noqa: PTH118
     check_files(paths, path, root)
     data = ImageSet(ImageFiles(paths), listed.labels, class_names)
@@ -152,13 +156,7 @@ def image_arrays(path: str | os.PathLike[str]) -> ImageSet:
     """Read an ``.npz`` file: `images` (uint8 NHWC), `labels`, maybe `class_names`."""
     path = existing_file(path)
     try:
-        with path.open("rb") as stream:
-            file = np.load(stream, allow_pickle=False)
-            arrays = {
-                name: file[name]
-                for name in ("images", "labels", "class_names")
-                if name in file.files
-            }
+        _, arrays = read_arrays(path, ("images", "labels", "class_names"))
     except Exception as error:  # a damaged archive fails in many ways
         raise open_error(path, error, ".npz file without pickled objects") from error
     lacking = [name for name in ("images", "labels") if name not in arrays]
@@ -195,7 +193,8 @@ def images_from_hugging_face(
 
 def check_files(paths: Sequence[str], source: object, root: object) -> None:
     """Refuse files of a list that do not exist, before any is read."""
-    missing = [path for path in paths if not os.path.exists(path)]  # noqa: PTH110
+    # A pipe or a device is no file.
+    missing = [path for path in paths if not os.path.isfile(path)]  # noqa: PTH113
     if missing:
         raise FileNotFoundError(
             f"All files of {source} must exist below {root}; {len(missing)} of "
@@ -213,6 +212,8 @@ class _Column(Sequence[Any]):
         return len(self._dataset)
 
     def __getitem__(self, position: Any) -> Any:
+        if not -len(self) <= position < len(self):
+            raise IndexError(position)
         with naming_damage(f"Row {position} of column {self._name!r}"):
             image = self._dataset[int(position)][self._name]
             if not hasattr(image, "mode"):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from headtail.features.columns import Columns
 from headtail.features.files import load_columns, save_columns
-from headtail.labels import positions_of
+from headtail.labels import check_lengths, positions_of
 from headtail.tensors import as_tensor, row_blocks, shown
 
 __all__ = ["FeatureSet"]
@@ -108,7 +108,12 @@ class FeatureSet:
         try:
             data = cls(*columns)
         except (TypeError, ValueError) as error:
-            raise type(error)(f"{path}: {error}") from error
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"{path}: {error}") from error
+        except RuntimeError as error:  # torch cannot compute with every type and shape
+            raise ValueError(
+                f"{path} must hold numbers that can be computed with; {error}."
+            ) from error
         if data.zero_rows:
             warnings.warn(
                 f"{data.zero_rows} of {len(data)} rows in {path} are all zero; their "
@@ -163,6 +168,8 @@ def _array(features: Any) -> npt.NDArray[Any]:
 
 
 def _names(class_names: npt.ArrayLike) -> tuple[str, ...]:
+    if isinstance(class_names, list | tuple):
+        check_lengths(class_names)
     names = np.asarray(class_names)
     if names.ndim != 1 or not all(isinstance(name, str) for name in names.tolist()):
         raise TypeError(
@@ -188,6 +195,8 @@ def _labels(
             f"{list(values.shape)}."
         )
     if values.dtype.kind in "UO" and all(isinstance(x, str) for x in values.tolist()):
+        if values.dtype.kind == "O":
+            check_lengths(values.tolist())
         return _named(values.astype(str), names)
     if values.dtype.kind not in "iu":
         raise TypeError(

@@ -1,8 +1,8 @@
 """The files of a `FeatureSet`: one reader and one writer per format."""
 
 import json
-import math
 import os
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any, Literal
@@ -15,13 +15,22 @@ from safetensors.numpy import save_file
 
 from headtail.features.columns import NAMES_KEY, Columns
 from headtail.features.parquet import read_parquet, write_parquet
-from headtail.files import existing_file, naming_failure, open_error, written_whole
+from headtail.files import (
+    existing_file,
+    naming_failure,
+    open_error,
+    parse_json,
+    read_arrays,
+    read_header,
+    written_whole,
+)
 from headtail.labels import same_kind
-from headtail.tensors import row_blocks
+from headtail.tensors import row_blocks, shown
 
 __all__ = ["load_columns", "save_columns"]
 
 _SHARD_ROWS = 65_536
+_ARRAYS = ("features", "labels", NAMES_KEY, "scale", "zero_point")
 
 
 def load_columns(path: str | os.PathLike[str]) -> Columns:
@@ -70,12 +79,16 @@ def _load_folder(folder: Path) -> Columns:
         raise FileNotFoundError(
             f"{folder} holds no shard; files must end in one of {sorted(_READERS)}."
         )
+    for shard in shards:
+        if shard.resolve().parent != folder.resolve() or not shard.is_file():
+            raise ValueError(
+                f"{shard} must be a file of the folder itself; it is a link that leads "
+                "out of it, or no file. Copy the file there."
+            )
     parts = [_READERS[shard.suffix](shard) for shard in shards]
     first = parts[0]
     for shard, part in zip(shards, parts, strict=True):
-        if not np.array_equal(
-            _or_empty(part.class_names), _or_empty(first.class_names)
-        ):
+        if _listed(part.class_names) != _listed(first.class_names):
             raise ValueError(
                 f"{shard} must have the class names of {shards[0].name}; they differ."
             )
@@ -108,46 +121,39 @@ def _fits(part: Columns, first: Columns) -> bool:
     return one_each and same_kind(labels, np.asarray(first.labels))
 
 
-def _or_empty(names: Any) -> npt.NDArray[Any]:
-    return np.asarray([] if names is None else names)
+def _listed(names: Any) -> Any:
+    return names.tolist() if isinstance(names, np.ndarray) else names or []
 
 
 def _read_npz(path: Path) -> Columns:
     try:
-        # The arrays of a foreign file may be pickles: they are refused, never loaded.
         with path.open("rb") as stream:
             if not zipfile.is_zipfile(stream):
                 raise ValueError("it is no archive of arrays")
-            file = np.load(stream, allow_pickle=False)
-            arrays = {name: file[name] for name in file.files if name != "features"}
-            if "features" in file.files:
-                mapped = _map_member(path, "features.npy")
-                arrays["features"] = file["features"] if mapped is None else mapped
+        mapped = _map_member(path, "features.npy")
+        wanted = _ARRAYS if mapped is None else [n for n in _ARRAYS if n != "features"]
+        names, arrays = read_arrays(path, wanted)
+        if mapped is not None:
+            arrays["features"] = mapped
     except Exception as error:  # a damaged archive fails in many ways
         raise open_error(path, error, ".npz file without pickled objects") from error
-    return _columns(path, arrays)
+    return _columns(path, arrays, names)
 
 
 def _map_member(path: Path, member: str) -> npt.NDArray[Any] | None:
     """Map an array of an archive without copying it; None if it is compressed."""
-    with zipfile.ZipFile(path) as archive:
+    with zipfile.ZipFile(path) as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the parser of headers
+        if member not in archive.namelist():
+            return None
         info = archive.getinfo(member)
         if info.compress_type != zipfile.ZIP_STORED:
             return None
         with archive.open(info) as stream:
-            version = np.lib.format.read_magic(stream)
-            read = {
-                (1, 0): np.lib.format.read_array_header_1_0,
-                (2, 0): np.lib.format.read_array_header_2_0,
-            }.get(version)
-            if read is None:
-                return None
-            shape, fortran, dtype = read(stream)
+            shape, fortran, dtype = read_header(stream, info.file_size)
             header = stream.tell()
-    if dtype.hasobject or 0 in shape:
+    if 0 in shape:
         return None
-    if math.prod(shape) * dtype.itemsize != info.file_size - header:
-        raise ValueError("the shape of its features does not fit their bytes")
     with path.open("rb") as file:
         # The local header has fields of its own length before the data begin.
         file.seek(info.header_offset + 26)
@@ -173,20 +179,21 @@ def _write_npz(path: Path, columns: Columns) -> None:
 def _read_safetensors(path: Path) -> Columns:
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
+            metadata, names = file.metadata() or {}, list(file.keys())
             # NumPy has no bfloat16; the rest shares the mapped file's memory.
             arrays = {
                 name: tensor.float().numpy()
                 if tensor.dtype == torch.bfloat16
                 else tensor.numpy()
-                for name in file.keys()  # noqa: SIM118
+                for name in names
+                if name in _ARRAYS
                 for tensor in [file.get_tensor(name)]
             }
         if NAMES_KEY in metadata:
-            arrays[NAMES_KEY] = json.loads(metadata[NAMES_KEY])
-    except (SafetensorError, OSError, RuntimeError, ValueError) as error:
+            arrays[NAMES_KEY] = parse_json(metadata[NAMES_KEY])
+    except (SafetensorError, OSError, RuntimeError, TypeError, ValueError) as error:
         raise open_error(path, error, "safetensors file") from error
-    return _columns(path, arrays)
+    return _columns(path, arrays, names)
 
 
 def _write_safetensors(path: Path, columns: Columns) -> None:
@@ -200,11 +207,11 @@ def _write_safetensors(path: Path, columns: Columns) -> None:
         save_file(arrays, path, metadata=metadata)
 
 
-def _columns(path: Path, arrays: dict[str, Any]) -> Columns:
+def _columns(path: Path, arrays: dict[str, Any], names: list[str]) -> Columns:
     """Pick the columns out of named arrays, and de-quantise 8-bit features."""
     if "features" not in arrays:
         raise ValueError(
-            f"{path} must hold an array 'features'; it holds {sorted(arrays)}."
+            f"{path} must hold an array 'features'; it holds {shown(sorted(names))}."
         )
     features = arrays["features"]
     if "scale" in arrays or "zero_point" in arrays:

@@ -1,7 +1,7 @@
 """A network from images to logits: a backbone, a head, and what it was trained on."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -119,7 +119,7 @@ class ImageClassifier(nn.Module):
                 own,
                 None if classes is None else decode_labels(classes),
             )
-            backbone = build_backbone(**facts["backbone"])
+            backbone = _build_described(facts["backbone"], tensors)
             model = cls(backbone, head, Preprocessing(**facts["preprocessing"]))
             model.load_state_dict(tensors)
             names, counts = facts["class_names"], facts["class_counts"]
@@ -131,6 +131,22 @@ class ImageClassifier(nn.Module):
                 f"{error!s}."
             ) from error
         return model
+
+
+def _build_described(
+    spec: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> Backbone:
+    """Build the backbone that metadata, which may be anybody's, describe."""
+    # Nothing else: weights would be read from another file, or fetched.
+    name, width = spec["name"], spec["width"]
+    if set(spec) != {"name", "width"} or type(width) is not int:
+        raise ValueError(f"a backbone has a name and a width; got {sorted(spec)}")
+    if any(tensor.is_complex() for tensor in tensors.values()):
+        raise ValueError("the weights must be real numbers")
+    # Its widest layer alone has more: memory comes only from what is there.
+    if not 1 <= width**2 <= sum(tensor.numel() for tensor in tensors.values()):
+        raise ValueError(f"the backbone has too few weights for width {width}")
+    return build_backbone(name, width=width)
 
 
 def new_head(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from headtail.datasets import Preprocessing
-from headtail.files import existing_file
+from headtail.files import existing_file, stays_below
 from headtail.tensors import shown
 from headtail.training.augmentation import Augmentation
 from headtail.training.schedule import Optimization, Schedule
@@ -65,6 +65,8 @@ _TYPES = {
     "optimization": Optimization,
     "schedule": Schedule,
 }
+# More than anybody writes on purpose.
+_MOST_EXTENDED = 20
 _TRAINING = ("sampling", "loss", "loss_options", "parts")
 
 
@@ -116,12 +118,18 @@ def load_recipe(
     if lacking:
         raise ValueError(f"recipe {name} must have {sorted(lacking)} too.")
     known = [f.name for f in fields(Preprocessing)]
-    _check_keys("[preprocessing]", tables.get("preprocessing", {}), known)
-    _check_keys("[training]", tables.get("training", {}), list(_TRAINING))
+    _check_keys(
+        f"recipe {name}, [preprocessing]", tables.get("preprocessing", {}), known
+    )
+    _check_keys(
+        f"recipe {name}, [training]", tables.get("training", {}), list(_TRAINING)
+    )
     for table, kind in _TYPES.items():
         if table not in tables:
             continue
-        _check_keys(f"[{table}]", tables[table], [f.name for f in fields(kind)])
+        _check_keys(
+            f"recipe {name}, [{table}]", tables[table], [f.name for f in fields(kind)]
+        )
         try:
             tables[table] = kind(**tables[table])
         except (TypeError, ValueError) as error:
@@ -133,7 +141,12 @@ def recipe_text(name: str) -> str:
     """Return the TOML of a recipe by its name, or of a file."""
     path = Path(name)
     if path.suffix == ".toml":
-        return existing_file(path).read_text(encoding="utf-8")
+        try:
+            return existing_file(path).read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"{name} must be a TOML file in UTF-8; {error}."
+            ) from error
     if name not in recipe_names():
         near = difflib.get_close_matches(name, recipe_names(), n=5, cutoff=0.3)
         raise ValueError(
@@ -143,18 +156,48 @@ def recipe_text(name: str) -> str:
     return (_PUBLISHED / f"{name}.toml").read_text(encoding="utf-8")
 
 
-def _tables(name: str) -> dict[str, Any]:
+def _tables(name: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
     """Return the tables of a file, over those of the recipe that it extends."""
     try:
-        own = tomllib.loads(recipe_text(name))
-    except tomllib.TOMLDecodeError as error:
+        text = recipe_text(name)
+    except (OSError, ValueError) as error:
+        if not above:
+            raise
+        raise type(error)(f"{above[-1]} extends it: {error}") from error
+    try:
+        own = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{name} must be a TOML file; {error}.") from error
+    _check_tables(name, own)
     below = own.pop("extends", None)
     if below is None:
         return own
     if below.endswith(".toml"):
-        below = str(Path(name).parent / below)
-    return _merged(_tables(below), own)
+        folder = Path(name).parent
+        if not stays_below(folder, below):
+            raise ValueError(
+                f"{name} must extend a file in its own folder; got {below!r}. Copy the "
+                "file there."
+            )
+        below = str(folder / below)
+    above = (*above, name)
+    if below in above or len(above) > _MOST_EXTENDED:
+        raise ValueError(
+            f"{name} must extend a recipe that ends somewhere; it comes back to itself "
+            f"or goes over {_MOST_EXTENDED} files."
+        )
+    return _merged(_tables(below, above), own)
+
+
+def _check_tables(name: str, tables: Mapping[str, Any]) -> None:
+    """Refuse a text that is a table, and a table that is something else."""
+    texts = ("extends", "name", "title", "source")
+    for key in (f.name for f in fields(Recipe)):
+        kind, what = (str, "text") if key in texts else (dict, "a table")
+        if not isinstance(tables.get(key, kind()), kind):
+            raise TypeError(f"{name} must have {what} as {key!r}.")
+    if not isinstance(tables.get("extends", ""), str):
+        raise TypeError(f"{name} must have text as 'extends'.")
 
 
 def _merged(below: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:

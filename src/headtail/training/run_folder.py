@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from headtail.files import MISFITS, naming_failure, written_whole
+from headtail.files import MISFITS, naming_failure, parse_json, written_whole
 from headtail.training.image_classifier import ImageClassifier
 
 __all__ = ["Row", "RunFolder", "is_run", "load_run"]
@@ -126,7 +126,7 @@ class RunFolder:
         if not file.exists():
             return
         try:
-            there = dict(json.loads(file.read_text(encoding="utf-8")))
+            there = dict(parse_json(file.read_bytes()))
         except (TypeError, ValueError) as error:
             raise ValueError(
                 f"{file} must hold the settings of a run; reading it failed ({error}). "

@@ -95,6 +95,15 @@ MAY_KNOW: dict[str, set[str]] = {
         "matching",
         "predictions",
     },
+    "export": {
+        "version",
+        "tensors",
+        "files",
+        "heads",
+        "training",
+        "registry",
+        "matching",
+    },
     "demo": {
         "heads",
         "features",
@@ -114,6 +123,7 @@ MAY_KNOW: dict[str, set[str]] = {
         "registry",
         "report",
         "workflow",
+        "export",
         "demo",
     },
     "__main__": {"cli"},

@@ -46,7 +46,7 @@ def test_the_examples_run_one_after_the_other(files, run, monkeypatch):
     monkeypatch.setattr(demo, "FULL", demo.QUICK)
     for name in (
         *("demo", "fit", "evaluate", "predict", "compare", "report", "figures"),
-        *("add", "info"),
+        *("add", "export", "info"),
     ):
         code, out, err = run(*shlex.split(EXAMPLES[name][0])[1:])
         assert (code, bool(out)) == (0, True), err
@@ -55,6 +55,7 @@ def test_the_examples_run_one_after_the_other(files, run, monkeypatch):
     assert {
         "head.safetensors",
         "larger.safetensors",
+        "head.onnx",
         "predictions.csv",
         "run",
         "demo.html",
@@ -66,5 +67,5 @@ def test_the_examples_run_one_after_the_other(files, run, monkeypatch):
     assert run(*shlex.split(EXAMPLES["methods"][0])[1:])[0] == 0
     assert set(EXAMPLES) == {
         *("demo", "train", "extract", "fit", "evaluate", "predict", "compare"),
-        *("report", "figures", "add", "info", "methods", "recipes"),
+        *("report", "figures", "add", "export", "info", "methods", "recipes"),
     }

@@ -10,6 +10,7 @@ from headtail.cli.add import add
 from headtail.cli.compare import compare
 from headtail.cli.demo import demo
 from headtail.cli.evaluate import evaluate
+from headtail.cli.export import export
 from headtail.cli.extract import extract
 from headtail.cli.figures import figures
 from headtail.cli.fit import fit
@@ -32,7 +33,7 @@ app = typer.Typer(
 )
 for command in (
     *(demo, train, extract, fit, evaluate, predict, compare, report, figures),
-    *(add, info, methods, recipes),
+    *(add, export, info, methods, recipes),
 ):
     app.command()(command)
 

@@ -189,6 +189,11 @@ def test_every_page_that_runs_shows_python_and_commands():
         assert any(line.startswith(program) for line in lines), path.stem
 
 
+def test_every_block_stands_on_a_page_that_is_run():
+    shown = {path for path in DOCS.rglob("*.md") if blocks(read(path))}
+    assert shown < set(PAGES)
+
+
 def test_blocks_are_found_with_their_language_and_line():
     text = "# A\n\n```python\nx = 1\n```\n\n```console\n$ headtail a\nout\n```\n"
     assert blocks(text) == [

@@ -5,10 +5,13 @@ the same into a new folder. It trains a small network, which takes a minute or t
 """
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from headtail import AlphaNetClassifier, LinearClassifier, MetaModelNetClassifier
@@ -113,29 +116,24 @@ def _analyses(
     )
     rare = meta.classes_[counts.argsort()[::10]]
     paths = trajectory_map(meta, rare, start="few-shot")
-    return {
-        "prototype-accuracy": new_figure(
-            (6.5, 3.2), lambda axes: draw.draw_prototype_accuracy(axes, accuracy)
-        ),
-        "sharpness": new_figure(
-            (4.5, 3.2), lambda axes: draw.draw_sharpness(axes, sharpness)
-        ),
-        "attended-similarity": new_figure(
-            (4.5, 3.2), lambda axes: draw.draw_attended_similarity(axes, attended)
-        ),
-        "weight-norms": new_figure(
-            (4.5, 3.2), lambda axes: draw.draw_weight_norms(axes, norms)
-        ),
-        "sweep-gamma": new_figure(
-            (4.5, 3.2), lambda axes: draw.draw_sweep(axes, gammas)
-        ),
-        "sweep-neighbors": new_figure(
-            (4.5, 3.2), lambda axes: draw.draw_sweep(axes, neighbors)
-        ),
-        "trajectories": new_figure(
-            (5.0, 3.6), lambda axes: draw.draw_trajectories(axes, paths)
-        ),
+    figures: dict[str, tuple[Callable[..., None], Any]] = {
+        "prototype-accuracy": (draw.draw_prototype_accuracy, accuracy),
+        "sharpness": (draw.draw_sharpness, sharpness),
+        "attended-similarity": (draw.draw_attended_similarity, attended),
+        "weight-norms": (draw.draw_weight_norms, norms),
+        "sweep-gamma": (draw.draw_sweep, gammas),
+        "sweep-neighbors": (draw.draw_sweep, neighbors),
+        "trajectories": (draw.draw_trajectories, paths),
     }
+    wide = {"prototype-accuracy": (6.5, 3.2), "trajectories": (5.0, 3.6)}
+    return {
+        name: new_figure(wide.get(name, (4.5, 3.2)), partial(_painted, paint, result))
+        for name, (paint, result) in figures.items()
+    }
+
+
+def _painted(paint: Callable[..., None], result: Any, axes: Axes) -> None:
+    paint(axes, result)
 
 
 def on_files(files: Any, config: Any) -> Any:

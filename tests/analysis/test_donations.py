@@ -19,49 +19,14 @@ from headtail import (
     NearestClassMeanClassifier,
 )
 from headtail.analysis import donations
+from tests.analysis.composers import COUNTS, LABELS, WEIGHT, X, Y, compositional
 
-LABELS = np.array(["ant", "cat", "elk", "fox", "owl", "yak"])
-COUNTS = [101, 19, 21, 5, 20, 100]
 ATTENTIONS = [
     "prototype-to-weight",
     "weight-to-prototype",
     "weight-to-weight",
     "prototype-to-prototype",
 ]
-
-
-def drawn(seed=0):
-    """Return features and labels of six classes, in any order."""
-    rng = np.random.default_rng(seed)
-    places = rng.permutation(np.repeat(np.arange(6), COUNTS))
-    centers = np.random.default_rng(1).normal(size=(6, 5))
-    return centers[places] + 0.5 * rng.normal(size=(len(places), 5)), LABELS[places]
-
-
-X, Y = drawn()
-WEIGHT = torch.randn(6, 5, generator=torch.Generator().manual_seed(0))
-
-
-def compositional(**parameters):
-    return CompositionalClassifier(CosineHead(WEIGHT), **parameters).fit(X, Y)
-
-
-@pytest.fixture(scope="module")
-def fitted_once():
-    return CountAwareTransferClassifier(random_state=0).fit(X, Y)
-
-
-@pytest.fixture
-def count_aware(fitted_once):
-    """Return a copy of the fitted classifier with other coefficients."""
-
-    def make(**coefficients):
-        clf = copy.deepcopy(fitted_once)
-        clf.mixture_ = {**clf.mixture_, **coefficients}
-        clf._compose_head()
-        return clf
-
-    return make
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,3 @@
-import copy
 import sys
 import types
 
@@ -12,49 +11,13 @@ from headtail import (
     AlphaNetClassifier,
     CompositionalClassifier,
     CosineHead,
-    CountAwareTransferClassifier,
     NearestClassMeanClassifier,
 )
 from headtail.analysis import maps as module
 from headtail.analysis import transfer_map
+from tests.analysis.composers import COUNTS, LABELS, WEIGHT, X, Y, compositional, drawn
 
-LABELS = np.array(["ant", "cat", "elk", "fox", "owl", "yak"])
-COUNTS = [101, 19, 21, 5, 20, 100]
-WEIGHT = torch.randn(6, 5, generator=torch.Generator().manual_seed(0))
-
-
-def drawn(counts, seed):
-    """Return features and labels of six classes, in any order."""
-    rng = np.random.default_rng(seed)
-    places = rng.permutation(np.repeat(np.arange(6), counts))
-    centers = np.random.default_rng(1).normal(size=(6, 5))
-    return centers[places] + 0.5 * rng.normal(size=(len(places), 5)), LABELS[places]
-
-
-X, Y = drawn(COUNTS, 0)
 X_TEST, Y_TEST = drawn([12, 9, 8, 7, 6, 5], 2)
-
-
-def compositional(**parameters):
-    return CompositionalClassifier(CosineHead(WEIGHT), **parameters).fit(X, Y)
-
-
-@pytest.fixture(scope="module")
-def fitted_once():
-    return CountAwareTransferClassifier(random_state=0).fit(X, Y)
-
-
-@pytest.fixture
-def count_aware(fitted_once):
-    """Return a copy of the fitted classifier with other coefficients."""
-
-    def make(**coefficients):
-        clf = copy.deepcopy(fitted_once)
-        clf.mixture_ = {**clf.mixture_, **coefficients}
-        clf._compose_head()
-        return clf
-
-    return make
 
 
 @pytest.fixture
@@ -200,8 +163,8 @@ def test_rows_of_other_and_of_unknown_classes_are_left_out():
     once = transfer_map(clf, X_TEST, Y_TEST, "fox", n_donors=1)
     shown = np.isin(Y_TEST, ["fox", *once.donors])
     more = np.r_[np.full((3, 5), np.nan), X_TEST], np.r_[["zebra"] * 3, Y_TEST]
-    for X, y in [(X_TEST[shown], Y_TEST[shown]), more]:
-        again = transfer_map(clf, X, y, "fox", n_donors=1)
+    for features, labels in [(X_TEST[shown], Y_TEST[shown]), more]:
+        again = transfer_map(clf, features, labels, "fox", n_donors=1)
         np.testing.assert_array_equal(once.coordinates, again.coordinates)
 
 

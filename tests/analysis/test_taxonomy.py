@@ -1,3 +1,4 @@
+import gc
 import math
 import sys
 import types
@@ -207,6 +208,13 @@ def wordnet(tmp_path_factory):
         reader = Reader(str(folder), None)
     yield reader, {name: f"n{offset:08d}" for name, offset in offsets.items()}
     nltk.data.path.remove(str(folder))
+    # nltk leaves its files open, and their warning would fall on a later test.
+    for stream in reader._data_file_map.values():
+        stream.close()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        del reader
+        gc.collect()
 
 
 def test_wordnet_matches_nltk_pair_by_pair(wordnet):

@@ -1,7 +1,6 @@
 """From a comparison to what a report says."""
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -33,13 +32,12 @@ from headtail.report.model import (
     Pair,
     Report,
 )
+from headtail.report.origin import facts_of, settings_of
 from headtail.statistics import shot_group_rules
 
 __all__ = ["build_report"]
 
 _TREND_POINTS = 200
-# Entries of a list that are shown.
-_LISTED = 10
 
 
 def build_report(
@@ -79,7 +77,7 @@ def build_report(
         rivals=_rivals(comparison),
         shared_examples=comparison.provenance.get("shared_examples"),
         findings=(),
-        facts=_facts(comparison),
+        facts=facts_of(comparison),
     )
     return about(report, method, chosen_by)
 
@@ -137,7 +135,7 @@ def _result(
         if explanation is None
         else _gain_at_distance(explanation, gains, evaluation),
         maps=() if explanation is None else _maps(explanation, comparison, rank_of),
-        settings=_settings(comparison.provenance, name),
+        settings=settings_of(comparison.provenance, name),
     )
 
 
@@ -264,39 +262,6 @@ def _rivals(comparison: Comparison) -> tuple[str, ...]:
         if name != best and not gap.high < 0:
             rivals.append(name)
     return tuple(rivals)
-
-
-def _settings(provenance: Mapping[str, Any], name: str) -> tuple[tuple[str, str], ...]:
-    parameters = provenance.get("methods", {}).get(name, {})
-    chosen = provenance.get("selections", {}).get(name, {})
-    rows = [(key, _text(value)) for key, value in sorted(parameters.items())]
-    rows += [(f"chosen: {key}", _text(value)) for key, value in sorted(chosen.items())]
-    return tuple(rows)
-
-
-def _facts(comparison: Comparison) -> tuple[tuple[str, str], ...]:
-    facts = [("accuracy of a group", "mean of its classes' recalls")]
-    first = next(iter(comparison.evaluations.values()))
-    facts.append(("shot groups", f"convention {first.convention!r}"))
-    for part in ("train", "test"):
-        for key, value in sorted(comparison.provenance.get(part, {}).items()):
-            facts.append((f"{part}: {key.replace('_', ' ')}", _text(value)))
-    facts.append(("bootstrap replicates", str(len(first.replicates))))
-    if "random_state" in comparison.provenance:
-        facts.append(("seed", _text(comparison.provenance["random_state"])))
-    versions = comparison.provenance.get("versions", {})
-    facts += [(f"version of {key}", _text(v)) for key, v in sorted(versions.items())]
-    return tuple(facts)
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} = {_text(item)}" for key, item in value.items())
-    if isinstance(value, list) and len(value) > _LISTED:
-        return f"{_text(value[:_LISTED])} and {len(value) - _LISTED} more"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return str(value)
 
 
 def _number(figure: Figure) -> Number:

@@ -1,4 +1,5 @@
 import pytest
+import torch
 from hypothesis import settings
 
 from headtail.methods import _trained
@@ -6,6 +7,16 @@ from headtail.methods.transfer import _meta_training
 
 settings.register_profile("headtail", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("headtail")
+
+
+@pytest.fixture(autouse=True)
+def _same_number_of_threads():
+    """Let no test change how those after it round."""
+    n_threads = torch.get_num_threads()
+    yield
+    n_after = torch.get_num_threads()
+    torch.set_num_threads(n_threads)
+    assert n_after == n_threads
 
 
 @pytest.fixture

@@ -285,6 +285,12 @@ class Recorded:
         return np.float32(points[:, :2])
 
 
+class RecordedUMAP(Recorded):
+    def fit_transform(self, points):
+        torch.set_num_threads(torch.get_num_threads() + 1)  # as numba does
+        return super().fit_transform(points)
+
+
 @pytest.mark.parametrize(
     ("max_samples", "n_points", "perplexity", "n_neighbors"),
     [
@@ -298,9 +304,10 @@ class Recorded:
 def test_few_points_have_few_neighbours(
     monkeypatch, max_samples, n_points, perplexity, n_neighbors
 ):
+    recorded = {"tsne": Recorded, "umap": RecordedUMAP}
     monkeypatch.setattr(module, "TSNE", Recorded)
-    monkeypatch.setitem(sys.modules, "umap", types.SimpleNamespace(UMAP=Recorded))
-    clf = compositional(donors=20)
+    monkeypatch.setitem(sys.modules, "umap", types.SimpleNamespace(UMAP=RecordedUMAP))
+    clf, n_threads = compositional(donors=20), torch.get_num_threads()
     for method, options in {
         "tsne": {"perplexity": pytest.approx(perplexity), "init": "pca"},
         "umap": {"n_neighbors": n_neighbors, "n_jobs": 1},
@@ -316,7 +323,8 @@ def test_few_points_have_few_neighbours(
             random_state=7,
         )
         assert len(result.kinds) == n_points
-        assert Recorded.options == {**options, "random_state": 7}
+        assert recorded[method].options == {**options, "random_state": 7}
+        assert torch.get_num_threads() == n_threads
         assert result.coordinates.dtype == np.float64
 
 

@@ -175,7 +175,14 @@ def _plane(
                 "A map by UMAP needs the extra 'umap'; run "
                 "pip install 'headtail[umap]', or use method='pca'."
             ) from error
-        plane = umap.UMAP(
-            n_neighbors=min(15, len(points) - 1), random_state=random_state, n_jobs=1
-        ).fit_transform(points)
+        n_threads = torch.get_num_threads()
+        try:
+            plane = umap.UMAP(
+                n_neighbors=min(15, len(points) - 1),
+                random_state=random_state,
+                n_jobs=1,
+            ).fit_transform(points)
+        finally:
+            # numba gives OpenMP all cores, and torch would round in another way after.
+            torch.set_num_threads(n_threads)
     return np.asarray(plane, dtype=np.float64)

@@ -7,6 +7,7 @@ NAMES = (
     "statistics_speed",
     "compositional_speed",
     "fit_memory",
+    "out_of_core",
     "many_classes",
     "base_defaults",
     "compositional_tables",

@@ -1,7 +1,7 @@
 """Helpers below every room: arrays as tensors, unit vectors, rows, fingerprints."""
 
 import hashlib
-from collections.abc import Iterator, Sized
+from collections.abc import Iterable, Iterator, Sized
 from itertools import islice
 from typing import Any
 
@@ -10,18 +10,88 @@ import numpy.typing as npt
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
-__all__ = ["as_tensor", "fingerprint", "row_blocks", "shown", "unit"]
+from headtail.shards import ShardedArray
+
+__all__ = [
+    "ShardedRows",
+    "as_tensor",
+    "fingerprint",
+    "row_blocks",
+    "row_windows",
+    "shown",
+    "unit",
+]
+
+
+class ShardedRows(Tensor):
+    """A `ShardedArray` as a tensor: rows are read when they are indexed.
+
+    Slices and indices give plain tensors, masks give rows that are still in their
+    shards. Any other operation reads all rows first, which is right, but not small.
+
+    Examples
+    --------
+    >>> array = ShardedArray([lambda: np.eye(2)], [2], 2, "f8")
+    >>> rows = ShardedRows(array)
+    >>> rows.shape, rows[1:]
+    (torch.Size([2, 2]), tensor([[0., 1.]], dtype=torch.float64))
+    """
+
+    array: ShardedArray
+
+    @staticmethod
+    def __new__(cls: "type[ShardedRows]", array: ShardedArray) -> "ShardedRows":
+        """Wrap the array; nothing is read."""
+        kind = torch.from_numpy(np.empty(0, array.dtype)).dtype
+        make: Any = Tensor._make_wrapper_subclass
+        rows: ShardedRows = make(cls, array.shape, dtype=kind)
+        rows.array = array
+        return rows
+
+    def __repr__(self) -> str:  # type: ignore[override]
+        return f"ShardedRows({self.array!r})"
+
+    @classmethod
+    def __torch_function__(
+        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        """Answer what can be answered without reading everything."""
+        if func is Tensor.__getitem__:
+            rows, index = args
+            index = index.cpu().numpy() if isinstance(index, Tensor) else index
+            return as_tensor(rows.array[index])
+        if func is Tensor.detach:
+            return args[0]
+        if func in (Tensor.numpy, Tensor.__array__):
+            return func(as_tensor(args[0].array[:]), *args[1:], **(kwargs or {}))
+        with torch._C.DisableTorchFunctionSubclass():
+            return func(*args, **(kwargs or {}))
+
+    @classmethod
+    def __torch_dispatch__(  # type: ignore[override]
+        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        """Read all rows and go on with them."""
+
+        def whole(value: Any) -> Any:
+            return as_tensor(value.array[:]) if isinstance(value, cls) else value
+
+        return func(*tree_map(whole, args), **tree_map(whole, kwargs or {}))
 
 
 def as_tensor(array: Any) -> Tensor:
     """Return `array` as a tensor, sharing its memory wherever that is possible.
 
     Read-only arrays (memory maps, joblib) are shared too: `torch.from_numpy` warns
-    about them, DLPack does not. The library never writes to what it was given.
+    about them, DLPack does not. The library never writes to what it was given. What
+    lies in shards stays there.
     """
     if isinstance(array, Tensor):
         return array.detach()
+    if isinstance(array, ShardedArray):
+        return ShardedRows(array)
     array = np.asarray(array)
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
@@ -61,6 +131,13 @@ def row_blocks(n_rows: int, row_size: int, budget: int = 2**22) -> Iterator[slic
         yield slice(start, min(start + step, n_rows))
 
 
+def row_windows(rows: Tensor, budget: int) -> Iterator[slice]:
+    """Cut rows into slices of at most `budget` numbers that are read without a copy."""
+    if isinstance(rows, ShardedRows):
+        return rows.array.windows(max(1, budget // max(1, rows.shape[1])))
+    return row_blocks(len(rows), rows.shape[1], budget)
+
+
 def shown(items: Any, limit: int = 5) -> str:
     """Write the first few items of a collection for an error message."""
     items = items if isinstance(items, Sized) else list(items)
@@ -72,10 +149,14 @@ def shown(items: Any, limit: int = 5) -> str:
     return f"[{text}, … {more} more]" if more > 0 else f"[{text}]"
 
 
-def fingerprint(*arrays: npt.NDArray[Any]) -> str:
+def fingerprint(*arrays: npt.NDArray[Any] | ShardedArray) -> str:
     """Return a short hash of the arrays' types, shapes and contents."""
     digest = hashlib.blake2b(digest_size=8)
     for array in arrays:
         digest.update(f"{array.dtype.str}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).data)
+        parts: Iterable[npt.NDArray[Any]] = [array]  # type: ignore[list-item]
+        if isinstance(array, ShardedArray):
+            parts = (array[rows] for rows in array.windows(2**16))
+        for part in parts:
+            digest.update(np.ascontiguousarray(part).data)
     return digest.hexdigest()

@@ -1,4 +1,3 @@
-import functools
 import math
 import warnings
 
@@ -9,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headtail.features import FeatureSet
-from headtail.tensors import row_blocks
 
 LABELS = st.lists(st.sampled_from([0, 0, 0, 0, 1, 1, 2, 7]), min_size=1, max_size=60)
 
@@ -122,8 +120,7 @@ def test_features_that_are_no_table_of_numbers_are_refused(features, message):
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ">f8"])
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_rows_that_are_not_finite_are_numbered(value, dtype, monkeypatch):
-    blocks = functools.partial(row_blocks, budget=6)
-    monkeypatch.setattr("headtail.features.feature_set.row_blocks", blocks)
+    monkeypatch.setattr("headtail.features.feature_set._CHECKED_AT_ONCE", 6)
     features = np.ones((10, 3)).astype(dtype)
     features[[1, 8], [2, 0]] = value
     with pytest.raises(ValueError, match=r"2 rows hold NaN or inf \(rows \[1, 8\]\)"):

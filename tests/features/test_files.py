@@ -228,7 +228,7 @@ def test_pickled_arrays_are_named_and_not_loaded(tmp_path, name):
     [
         (FeatureSet(X, Y, NAMES[::-1]), "the class names of a.npz"),
         (FeatureSet(X, Y), "the class names of a.npz"),
-        (FeatureSet(X[:, :2], Y, NAMES), r"shapes \(4, 2\) and \(4, 3\)"),
+        (FeatureSet(X[:, :2], Y, NAMES), "have 2 and 3 columns"),
         (FeatureSet(X, None, NAMES), "labels exactly if a.npz has them"),
     ],
 )

@@ -12,9 +12,13 @@ from torch import Tensor
 from headtail.features.columns import Columns
 from headtail.features.files import load_columns, save_columns
 from headtail.labels import check_lengths, positions_of
-from headtail.tensors import as_tensor, row_blocks, shown
+from headtail.shards import ShardedArray
+from headtail.tensors import as_tensor, row_windows, shown
 
 __all__ = ["FeatureSet"]
+
+# Numbers that are looked at together.
+_CHECKED_AT_ONCE = 2**22
 
 
 class FeatureSet:
@@ -34,7 +38,8 @@ class FeatureSet:
     Attributes
     ----------
     features
-        ndarray of shape (n_samples, n_features), as it came.
+        ndarray of shape (n_samples, n_features), as it came; a `ShardedArray`, which
+        reads like one, for shards that are not joined in memory.
     labels
         ndarray of int64 of shape (n_samples,), or None.
     class_names
@@ -89,13 +94,22 @@ class FeatureSet:
         return self.labels
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> "FeatureSet":
+    def load(
+        cls, path: str | os.PathLike[str], *, in_memory: bool | None = None
+    ) -> "FeatureSet":
         """Read ``.npz``, ``.safetensors``, ``.parquet`` or a folder of such shards.
 
         Features stay on disk, memory-mapped, in safetensors files and in ``.npz`` files
-        without compression; shards of a folder are joined in memory. 8-bit
-        features with the scalars `scale` and `zero_point` are read as
-        (q - zero_point) · scale. Rows of zeros are reported by a warning.
+        without compression. 8-bit features with the scalars `scale` and `zero_point`
+        are read as (q - zero_point) · scale. Rows of zeros are reported by a warning.
+
+        Parameters
+        ----------
+        path
+            File or folder.
+        in_memory
+            Of a folder: whether its shards are joined in memory; else they are read
+            shard by shard, each time that they are needed. None joins up to 1 GiB.
 
         Raises
         ------
@@ -104,7 +118,7 @@ class FeatureSet:
         ValueError
             If the file is truncated or foreign, or its arrays do not fit each other.
         """
-        columns = load_columns(path)
+        columns = load_columns(path, in_memory=in_memory)
         try:
             data = cls(*columns)
         except (TypeError, ValueError) as error:
@@ -154,11 +168,14 @@ class FeatureSet:
         )
         rank = np.arange(len(self)) - np.repeat(starts, counts)
         taken = np.minimum(np.rint(counts * fraction), counts - 1)
-        second = rank < np.repeat(taken, counts)
-        return self.subset(np.sort(order[~second])), self.subset(np.sort(order[second]))
+        second = np.zeros(len(self), dtype=bool)
+        second[order[rank < np.repeat(taken, counts)]] = True
+        return self.subset(~second), self.subset(second)
 
 
-def _array(features: Any) -> npt.NDArray[Any]:
+def _array(features: Any) -> Any:
+    if isinstance(features, ShardedArray):
+        return features
     if isinstance(features, Tensor):
         features = features.detach().cpu()
         if features.dtype == torch.bfloat16:
@@ -228,12 +245,12 @@ def _named(
     return codes.astype(np.int64), tuple(known.tolist())
 
 
-def _checked_rows(features: npt.NDArray[Any]) -> int:
+def _checked_rows(features: npt.NDArray[Any] | ShardedArray) -> int:
     """Return how many rows are all zero; refuse rows that are not finite."""
     zero_rows = 0
     bad: list[int] = []
     table = as_tensor(features)
-    for rows in row_blocks(*features.shape):
+    for rows in row_windows(table, _CHECKED_AT_ONCE):
         block = table[rows]
         finite = torch.isfinite(block).all(dim=1)
         bad += (rows.start + (~finite).nonzero().flatten()).tolist()

@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from headtail.features.columns import NAMES_KEY, Columns
+from headtail.features.folder import load_folder
 from headtail.features.parquet import read_parquet, write_parquet
 from headtail.files import (
     existing_file,
@@ -24,7 +25,6 @@ from headtail.files import (
     read_header,
     written_whole,
 )
-from headtail.labels import same_kind
 from headtail.tensors import row_blocks, shown
 
 __all__ = ["load_columns", "save_columns"]
@@ -33,11 +33,13 @@ _SHARD_ROWS = 65_536
 _ARRAYS = ("features", "labels", NAMES_KEY, "scale", "zero_point")
 
 
-def load_columns(path: str | os.PathLike[str]) -> Columns:
-    """Read a file by its suffix, or all shards of a folder in the order of names."""
+def load_columns(
+    path: str | os.PathLike[str], *, in_memory: bool | None = None
+) -> Columns:
+    """Read a file by its suffix, or all shards of a folder, see `load_folder`."""
     path = Path(path)
     if path.is_dir():
-        return _load_folder(path)
+        return load_folder(path, _READERS, in_memory)
     path = existing_file(path)
     if path.suffix not in _READERS:
         raise ValueError(
@@ -71,58 +73,6 @@ def save_columns(path: str | os.PathLike[str], columns: Columns) -> None:
             shard = temporary / f"part-{start // _SHARD_ROWS:05d}.safetensors"
             part = None if labels is None else labels[rows]
             _write_safetensors(shard, Columns(features[rows], part, names))
-
-
-def _load_folder(folder: Path) -> Columns:
-    shards = sorted(file for file in folder.iterdir() if file.suffix in _READERS)
-    if not shards:
-        raise FileNotFoundError(
-            f"{folder} holds no shard; files must end in one of {sorted(_READERS)}."
-        )
-    for shard in shards:
-        if shard.resolve().parent != folder.resolve() or not shard.is_file():
-            raise ValueError(
-                f"{shard} must be a file of the folder itself; it is a link that leads "
-                "out of it, or no file. Copy the file there."
-            )
-    parts = [_READERS[shard.suffix](shard) for shard in shards]
-    first = parts[0]
-    for shard, part in zip(shards, parts, strict=True):
-        if _listed(part.class_names) != _listed(first.class_names):
-            raise ValueError(
-                f"{shard} must have the class names of {shards[0].name}; they differ."
-            )
-        if np.shape(part.features)[1:] != np.shape(first.features)[1:]:
-            raise ValueError(
-                f"{shard} must have the width of {shards[0].name}; their features "
-                f"have shapes {np.shape(part.features)} and {np.shape(first.features)}."
-            )
-        if (part.labels is None) != (first.labels is None):
-            raise ValueError(
-                f"{shard} must have labels exactly if {shards[0].name} has them."
-            )
-        if part.labels is not None and not _fits(part, first):
-            raise ValueError(
-                f"{shard} must have one label per row, of the kind of those in "
-                f"{shards[0].name}; got {np.shape(part.labels)} labels for "
-                f"{np.shape(part.features)} features."
-            )
-    labels = None
-    if first.labels is not None:
-        labels = np.concatenate([part.labels for part in parts])
-    features = np.concatenate([part.features for part in parts])
-    return Columns(features, labels, first.class_names)
-
-
-def _fits(part: Columns, first: Columns) -> bool:
-    """Tell whether a shard's labels fit its rows, and in kind those of the first."""
-    labels = np.asarray(part.labels)
-    one_each = labels.shape == np.shape(part.features)[:1]
-    return one_each and same_kind(labels, np.asarray(first.labels))
-
-
-def _listed(names: Any) -> Any:
-    return names.tolist() if isinstance(names, np.ndarray) else names or []
 
 
 def _read_npz(path: Path) -> Columns:

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from headtail.heads import CosineHead, Head, LinearHead
 from headtail.labels import positions_of
 from headtail.methods._estimator import HeadClassifier
-from headtail.tensors import fingerprint, shown
+from headtail.shards import ShardedArray
+from headtail.tensors import ShardedRows, fingerprint, shown
 
 __all__ = [
     "TrainedRows",
@@ -134,7 +135,9 @@ def fitted_base(
     return aligned_head(base, classes, features.shape[1], device)
 
 
-def _array(values: Any) -> npt.NDArray[Any]:
+def _array(values: Any) -> Any:
+    if isinstance(values, ShardedRows | ShardedArray):
+        return values.array if isinstance(values, ShardedRows) else values
     if isinstance(values, Tensor):
         values = values.detach().cpu()
         values = values.float() if values.dtype == torch.bfloat16 else values

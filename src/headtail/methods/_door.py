@@ -15,6 +15,7 @@ from sklearn.utils.validation import (
 )
 from torch import Tensor
 
+from headtail.shards import ShardedArray
 from headtail.tensors import as_tensor, row_blocks, shown
 
 __all__ = ["HALF", "FeatureDoor", "check_finite", "computing_dtype"]
@@ -44,6 +45,8 @@ class FeatureDoor(BaseEstimator):
 
     def _open_features(self, X: Any, *, reset: bool) -> Tensor:
         """Return X as a tensor that shares its memory; check its width."""
+        if isinstance(X, ShardedArray):
+            X = as_tensor(X)
         if not isinstance(X, Tensor):
             X = validate_data(self, X, reset=reset, ensure_all_finite=False)
             return _numbers(as_tensor(X))
@@ -72,7 +75,7 @@ class FeatureDoor(BaseEstimator):
         """Return features as a tensor and labels as an array, both checked."""
         if isinstance(y, Tensor):
             y = y.detach().cpu().numpy()
-        if isinstance(X, Tensor):
+        if isinstance(X, Tensor | ShardedArray):
             features = self._open_features(X, reset=reset)
             y = column_or_1d(y, warn=True)
             check_consistent_length(features, y)

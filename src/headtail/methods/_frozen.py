@@ -7,11 +7,12 @@ from torch import Tensor
 
 from headtail.heads import Head
 from headtail.methods._training import rows_of
-from headtail.tensors import row_blocks
+from headtail.tensors import ShardedRows, row_blocks
 
 __all__ = ["frozen_logits"]
 
-# Above this many logits (4 GB of float32) each batch computes its own.
+# Above this many logits (4 GB of float32) each batch computes its own; so it does with
+# features in shards, of which nothing as long as the data is kept.
 _MOST_FROZEN = 2**30
 
 
@@ -25,7 +26,7 @@ def frozen_logits(head: Head, features: Tensor) -> Callable[[Tensor], Tensor]:
         return logits
 
     n_samples = len(features)
-    if n_samples * head.n_classes > _MOST_FROZEN:
+    if isinstance(features, ShardedRows) or n_samples * head.n_classes > _MOST_FROZEN:
         return of_rows
     logits = torch.empty(
         n_samples, head.n_classes, device=like.device, dtype=like.dtype

@@ -14,7 +14,7 @@ from headtail.methods._constraints import Interval, StrOptions
 from headtail.methods._door import check_finite, computing_dtype
 from headtail.methods._estimator import HeadClassifier
 from headtail.methods._generator import new_generator
-from headtail.methods._training import Optimizer, train
+from headtail.methods._training import Optimizer, train, visiting_order
 from headtail.samplers import Sampling, epoch_size
 
 __all__ = ["TRAINING_CONSTRAINTS", "TrainedClassifier"]
@@ -75,6 +75,7 @@ class TrainedClassifier(HeadClassifier):
 
     def _train(
         self,
+        features: Tensor,
         logits: Callable[[Tensor], Tensor],
         parameters: list[Tensor],
         positions: Tensor,
@@ -100,6 +101,7 @@ class TrainedClassifier(HeadClassifier):
             after_step=after_step,
             batch_size=min(self.batch_size, max(smaller, 1)),
             label=f"training {type(self).__name__}",
+            order=visiting_order(features, generator),
         )
         if not all(bool(parameter.isfinite().all()) for parameter in parameters):
             raise ValueError(

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from headtail.losses import Loss
 from headtail.progress import track
-from headtail.samplers import Sampling, draw_epochs, epoch_size
-from headtail.tensors import row_blocks
+from headtail.samplers import Sampling, draw_epochs, epoch_size, in_windows
+from headtail.tensors import ShardedRows, row_blocks
 
-__all__ = ["Optimizer", "feature_moments", "rows_of", "train"]
+__all__ = ["Optimizer", "feature_moments", "rows_of", "train", "visiting_order"]
 
 # A block of features in float64 that stays in the processor's cache: 2 MB.
 _MOMENTS_AT_ONCE = 2**18
@@ -38,6 +38,7 @@ def train(
     weight_decay: float,
     batch_size: int,
     label: str,
+    order: Callable[[Tensor], Tensor] | None = None,
     after_step: Callable[[], None] | None = None,
 ) -> None:
     """Minimise a loss over mini-batches; change `parameters` in place.
@@ -57,6 +58,8 @@ def train(
         Which examples an epoch shows, see `draw_epochs`.
     label
         What the progress bar calls this.
+    order
+        Puts the draws of an epoch in the order in which they are shown; None leaves it.
     after_step
         Called without gradients after every step, if given.
     """
@@ -78,7 +81,8 @@ def train(
     n_steps = epochs * math.ceil(epoch_size(labels, sampling) / batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(stepper, n_steps)
     device = parameters[0].device
-    batches = _batches(draw_epochs(labels, sampling, epochs, generator), batch_size)
+    drawn = draw_epochs(labels, sampling, epochs, generator)
+    batches = _batches(drawn if order is None else map(order, drawn), batch_size)
     for step, rows in enumerate(track(batches, n_steps, label)):
         loss.advance(step / n_steps)
         value = loss(logits(rows), labels[rows].to(device))
@@ -94,6 +98,17 @@ def train(
 def _batches(epochs: Iterator[Tensor], batch_size: int) -> Iterator[Tensor]:
     for epoch in epochs:
         yield from epoch.split(batch_size)  # type: ignore[no-untyped-call]
+
+
+def visiting_order(
+    features: Tensor, generator: torch.Generator
+) -> Callable[[Tensor], Tensor] | None:
+    """Return what `train` takes as `order`: shard by shard where features lie so."""
+    if not isinstance(features, ShardedRows):
+        return None
+    first_rows = torch.from_numpy(features.array.first_rows)
+    n_shards = features.array.shards_per_window
+    return lambda draws: in_windows(draws, first_rows, n_shards, generator)
 
 
 def rows_of(features: Tensor, rows: Tensor, like: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from headtail.samplers.class_sampling import (
     epoch_size,
 )
 from headtail.samplers.subset import capped_counts, choose_per_class, hold_out
+from headtail.samplers.windows import in_windows
 
 __all__ = [
     "ClassSampler",
@@ -22,4 +23,5 @@ __all__ = [
     "draw_epochs",
     "epoch_size",
     "hold_out",
+    "in_windows",
 ]

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from headtail.tensors import row_blocks, shown, unit
+from headtail.tensors import row_blocks, row_windows, shown, unit
 
 __all__ = ["class_sums"]
 
@@ -38,7 +38,7 @@ def class_sums(
         2, n_classes, n_features, dtype=torch.float64, device=device
     )
     bad: list[int] = []
-    for window in row_blocks(len(features), n_features, _WINDOW_NUMBERS):
+    for window in row_windows(features, _WINDOW_NUMBERS):
         rows, row_labels = features[window], labels[window]
         norms = _norms(rows)
         ordinary = (norms > _SAFE_NORM[0]) & (norms < _SAFE_NORM[1])

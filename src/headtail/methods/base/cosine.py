@@ -127,6 +127,7 @@ class CosineClassifier(TrainedClassifier):
 
         # Only directions count, but a row that grows turns ever more slowly.
         self._train(
+            features,
             logits,
             [weight, scale] if fixed is None else [weight],
             positions,

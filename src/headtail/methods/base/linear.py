@@ -137,7 +137,7 @@ def train_linear_head(
         batch = rows_of(features, rows, weight).sub_(center).div_(spread)
         return F.linear(batch, weight, _BIAS_INPUT * bias)
 
-    estimator._train(logits, [weight, bias], positions, generator)
+    estimator._train(features, logits, [weight, bias], positions, generator)
     return LinearHead(
         weight.detach() / spread,
         _BIAS_INPUT * bias.detach(),

@@ -125,7 +125,7 @@ class CausalNormClassifier(TrainedClassifier):
             direction.mul_(_MOMENTUM).add_(batch.mean(dim=0))
             return causal_norm_logits(batch, weight, n_chunks=n_chunks)
 
-        self._train(logits, [weight], positions, generator)
+        self._train(features, logits, [weight], positions, generator)
         self.head_ = CausalNormHead(
             weight,
             direction,

@@ -133,5 +133,5 @@ class DisAlignClassifier(RefinedClassifier):
         weight = reweighting(torch.from_numpy(self.class_counts_), rho=float(self.rho))
         parameters = [scale, bias, confidence]
         loss = CrossEntropyLoss(weight=weight)
-        self._train(aligned, parameters, positions, generator, loss=loss)
+        self._train(features, aligned, parameters, positions, generator, loss=loss)
         return DisAlignHead(head, scale.detach(), bias.detach(), confidence.detach())

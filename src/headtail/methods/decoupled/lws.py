@@ -93,6 +93,8 @@ class WeightScaledClassifier(RefinedClassifier):
     ) -> Head:
         like = next(head.parameters()).detach()
         scale = like.new_ones(len(self.classes_)).requires_grad_()
-        self._train(lambda rows: scale * logits(rows), [scale], positions, generator)
+        self._train(
+            features, lambda rows: scale * logits(rows), [scale], positions, generator
+        )
         self.scales_ = scale.detach().cpu().numpy()
         return affine_head(head, scale=scale.detach())

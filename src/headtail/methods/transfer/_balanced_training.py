@@ -12,7 +12,7 @@ from headtail.losses import BalancedSoftmaxLoss
 from headtail.methods._training import rows_of, train
 from headtail.methods.transfer._mixture import whitened_directions
 from headtail.samplers import capped_counts, choose_per_class
-from headtail.tensors import row_blocks, unit
+from headtail.tensors import ShardedRows, row_blocks, unit
 
 __all__ = ["BalancedWeights", "directions_of_rows", "train_balanced"]
 
@@ -55,7 +55,7 @@ def directions_of_rows(features: Tensor, map: Tensor, center: Tensor) -> Directi
         return whitened_directions(rows_of(features, rows, map), map, center)
 
     n_samples, size = features.shape
-    if n_samples * size > _MOST_KEPT:
+    if isinstance(features, ShardedRows) or n_samples * size > _MOST_KEPT:
         return of_rows
     kept = torch.empty(n_samples, size, dtype=map.dtype, device=map.device)
     for rows in row_blocks(n_samples, size):

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-browser check bench fuzz docs clean
+.PHONY: demo test test-browser check bench fuzz kill docs clean
 
 demo: $(VENV)/.base
 	$(BIN)/headtail demo
@@ -30,6 +30,13 @@ FUZZ_SECONDS ?= 60
 
 fuzz: $(VENV)/.fuzz
 	OMP_NUM_THREADS=1 $(BIN)/python -m tools.fuzz --seconds $(FUZZ_SECONDS)
+
+# Moments at which each command is killed, and the seed that draws them.
+KILL_MOMENTS ?= 100
+KILL_SEED ?= 0
+
+kill: $(VENV)/.dev
+	$(BIN)/python -m tools.kill --moments $(KILL_MOMENTS) --seed $(KILL_SEED)
 
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

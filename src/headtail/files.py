@@ -1,14 +1,12 @@
-"""Files that appear whole or not at all, tensors with metadata, packed content."""
+"""Files at the door: what is there, what it unpacks to, tensors with metadata."""
 
 import gzip
 import json
 import math
 import os
-import shutil
-import tempfile
 import warnings
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from headtail.writing import (
+    check_new_folder,
+    naming_failure,
+    only_writer,
+    written_whole,
+)
+
 __all__ = [
     "FORMAT",
     "MISFITS",
@@ -26,6 +31,7 @@ __all__ = [
     "check_unpacked",
     "existing_file",
     "naming_failure",
+    "only_writer",
     "open_error",
     "open_metadata",
     "parse_json",
@@ -34,6 +40,7 @@ __all__ = [
     "read_header",
     "read_tensors",
     "stays_below",
+    "unchanged",
     "write_tensors",
     "written_whole",
 ]
@@ -63,52 +70,6 @@ _HEADERS: Any = {
 }
 
 
-@contextmanager
-def naming_failure(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn what the writers of tensors raise, on a full disk say, into an `OSError`."""
-    try:
-        yield
-    except (RuntimeError, SafetensorError) as error:
-        raise OSError(
-            f"{path} must be written whole; writing it failed ({error}). Free space "
-            "and call again."
-        ) from error
-
-
-def check_new_folder(path: str | os.PathLike[str]) -> Path:
-    """Return `path` if nothing is there, or an empty folder; refuse it otherwise."""
-    path = Path(path)
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise FileExistsError(f"{path} holds something already; choose a new folder.")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"The folder of {path} must exist; make it first.")
-    return path
-
-
-@contextmanager
-def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary path that takes the place of `path` if all goes well.
-
-    It lies in the same folder. What is written there may be a file or a folder; a
-    folder never replaces a folder that holds something.
-    """
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"The folder of {path} must exist; make it first.")
-    holder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    probe = holder / ".mode"
-    try:
-        probe.touch()
-        yield holder / path.name
-        _share(holder / path.name, probe.stat().st_mode & 0o777)
-        for written in [holder / path.name, *(holder / path.name).rglob("*")]:
-            _sync(written)
-        (holder / path.name).replace(path)
-        _sync(path.parent)
-    finally:
-        shutil.rmtree(holder, ignore_errors=True)
-
-
 def existing_file(path: str | os.PathLike[str]) -> Path:
     """Return `path` if it is a file; raise an `OSError` that names it otherwise."""
     path = Path(path)
@@ -120,6 +81,56 @@ def existing_file(path: str | os.PathLike[str]) -> Path:
         # A pipe would wait for its writer, a device never end.
         raise OSError(f"{path} is a pipe or a device; pass a file.")
     return path
+
+
+@contextmanager
+def unchanged(*paths: str | os.PathLike[str] | None) -> Iterator[None]:
+    """Raise afterwards if a file was written to in place meanwhile.
+
+    A file that is mapped is read while it is used: what is written into it shows up in
+    features that were checked before. A file that took the place of the old one does
+    not; the old one stays mapped, whole. Of a folder, its files count.
+
+    Raises
+    ------
+    OSError
+        That names the file.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "train.npz")
+    ...     _ = path.write_text("old")
+    ...     with unchanged(path):
+    ...         _ = path.write_text("changed")
+    Traceback (most recent call last):
+    OSError: .../train.npz must stay as it is while it is read; it was written to...
+    """
+    before = _states(path for path in paths if path is not None)
+    yield
+    after = _states(path for path in paths if path is not None)
+    for file, state in before.items():
+        then, now = state, after.get(file, state)
+        if then[:2] == now[:2] and then != now:
+            raise OSError(
+                f"{file} must stay as it is while it is read; it was written to in "
+                "place. Call again, and replace files by renaming new ones."
+            )
+
+
+def _states(paths: Iterable[str | os.PathLike[str]]) -> dict[Path, Sequence[int]]:
+    """Return device, number, size and time of every file, and of those in folders."""
+    states: dict[Path, Sequence[int]] = {}
+    for path in map(Path, paths):
+        for file in [path, *(path.iterdir() if path.is_dir() else ())]:
+            if file.is_file():
+                found = file.stat()
+                states[file] = (
+                    *(found.st_dev, found.st_ino),
+                    *(found.st_size, found.st_mtime_ns),
+                )
+    return states
 
 
 def stays_below(root: str | os.PathLike[str], path: str | os.PathLike[str]) -> bool:
@@ -276,18 +287,3 @@ def read_tensors(
     except (SafetensorError, OSError, RuntimeError) as error:
         raise open_error(path, error, "safetensors file") from error
     return tensors, metadata
-
-
-def _share(path: Path, mode: int) -> None:
-    """Give files the user's usual mode: some libraries write for the owner alone."""
-    for file in [path, *path.rglob("*")]:
-        if file.is_file():
-            file.chmod(mode)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

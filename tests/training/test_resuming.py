@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from headtail import files
+from headtail import files, writing
 from headtail.datasets import ImageSet
 from headtail.training import Augmentation, Optimization, Schedule, run_folder, trainer
 from tests.training.tiny_runs import blotches, network, trained
@@ -182,7 +182,7 @@ def test_a_disk_that_is_full_at_any_write_breaks_nothing(tmp_path, monkeypatch):
     }
     run(tmp_path / "unbroken", **short)
     unbroken = bytes_in(tmp_path / "unbroken")
-    sync, n_syncs, finished = files._sync, 0, False
+    sync, n_syncs, finished = writing._sync, 0, False
     while not finished:
         folder, left = tmp_path / f"run-{n_syncs}", iter(range(n_syncs))
 
@@ -192,7 +192,7 @@ def test_a_disk_that_is_full_at_any_write_breaks_nothing(tmp_path, monkeypatch):
             sync(path)
 
         with monkeypatch.context() as patch:
-            patch.setattr(files, "_sync", full)
+            patch.setattr(writing, "_sync", full)
             with suppress(FullError):
                 run(folder, **short)
                 finished = True

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from headtail.cli.output import check_output, load_features, naming, note
+from headtail.files import only_writer, unchanged
 from headtail.registry import load_classifier
 from headtail.workflow import add_examples
 
@@ -19,14 +20,18 @@ def add(
 ) -> None:
     """Add examples and new classes to a head, without training.
 
+    No other `add` or `fit` can write the output meanwhile.
+
     Example: `headtail add head.safetensors new.npz -o larger.safetensors`
     """
     check_output(output)
-    classifier = load_classifier(head)
-    data = load_features(str(features))
-    with naming(head, features):
-        names = add_examples(classifier, data)
-    classifier.save_classifier(output)
+    with only_writer(output):
+        classifier = load_classifier(head)
+        with unchanged(features):
+            data = load_features(str(features))
+            with naming(head, features):
+                names = add_examples(classifier, data)
+        classifier.save_classifier(output)
     new = f" ({', '.join(names)})" if names else ""
     note(f"{len(data)} examples added, {len(names)} new classes{new}.")
     typer.echo(str(output))

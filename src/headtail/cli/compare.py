@@ -13,7 +13,7 @@ from headtail.cli.output import (
     note,
     result,
 )
-from headtail.files import check_new_folder
+from headtail.files import check_new_folder, unchanged
 from headtail.heads import load_head
 from headtail.registry import METHODS, get_method
 from headtail.report import write_html
@@ -67,7 +67,7 @@ def compare(
     names = [name.strip() for name in methods.split(",")]
     for name in names:
         get_method(name)
-    with naming(train, test, base):
+    with unchanged(train, test), naming(train, test, base):
         comparison = compare_methods(
             names if base is None else methods_on(load_head(base), names),
             load_features(str(train)),

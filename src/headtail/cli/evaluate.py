@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from headtail.cli.output import JsonOption, load_features, naming, result
+from headtail.files import unchanged
 from headtail.registry import load_classifier
 from headtail.workflow import evaluate_classifier
 
@@ -27,9 +28,10 @@ def evaluate(
     Example: `headtail evaluate head.safetensors test.npz --json`
     """
     classifier = load_classifier(head)
-    data = load_features(str(features))
-    with naming(head, features):
-        evaluation = evaluate_classifier(
-            classifier, data, convention=convention, seed=seed
-        )
+    with unchanged(features):
+        data = load_features(str(features))
+        with naming(head, features):
+            evaluation = evaluate_classifier(
+                classifier, data, convention=convention, seed=seed
+            )
     result(evaluation.to_text(), evaluation.as_json(), as_json)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from headtail.cli.output import check_output, load_features, naming
+from headtail.files import unchanged
 from headtail.registry import load_classifier
 from headtail.workflow import predict_features
 
@@ -25,8 +26,9 @@ def predict(
     """
     check_output(output, ".csv", ".npz")
     classifier = load_classifier(head)
-    data = load_features(str(features), labelled=False)
-    with naming(head, features):
-        predictions = predict_features(classifier, data)
+    with unchanged(features):
+        data = load_features(str(features), labelled=False)
+        with naming(head, features):
+            predictions = predict_features(classifier, data)
     predictions.save(output)
     typer.echo(str(output))

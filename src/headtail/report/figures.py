@@ -4,6 +4,7 @@ import os
 import warnings
 from collections.abc import Callable
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -89,6 +90,10 @@ def save_figure(figure: Figure, folder: Path, name: str) -> list[str]:
         # A name may have letters that the font has not: it shows a box.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         dateless = {"CreationDate": None, "Creator": None, "Producer": None}
-        figure.savefig(folder / pdf, metadata=dateless)
-        figure.savefig(folder / png, dpi=200, metadata={"Software": None})
+        # In memory first: matplotlib leaves files open that cannot be written whole.
+        page, picture = BytesIO(), BytesIO()
+        figure.savefig(page, format="pdf", metadata=dateless)
+        figure.savefig(picture, format="png", dpi=200, metadata={"Software": None})
+    (folder / pdf).write_bytes(page.getvalue())
+    (folder / png).write_bytes(picture.getvalue())
     return [pdf, png]

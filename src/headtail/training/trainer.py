@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from headtail.datasets import ImageSet
+from headtail.files import only_writer
 from headtail.losses import Loss
 from headtail.progress import counter
 from headtail.statistics import shot_groups
@@ -67,6 +68,11 @@ class Trainer:
 
     def run(self, folder: RunFolder | None, held: HeldOut | None) -> list[Row]:
         """Train the epochs that are left; return a record of all of them."""
+        writes = folder if self.fabric.is_global_zero else None
+        with only_writer(writes.path) if writes else nullcontext():
+            return self._run(folder, held)
+
+    def _run(self, folder: RunFolder | None, held: HeldOut | None) -> list[Row]:
         rows = [] if folder is None else self._resume(folder)
         best = max((row[_CHOSEN_BY] for row in rows if _CHOSEN_BY in row), default=-1.0)
         for epoch in range(len(rows), self.schedule.n_epochs):

@@ -14,6 +14,7 @@ import torch
 from headtail.datasets import ImageSet, Splits
 from headtail.evaluation import Comparison, compare_predictions
 from headtail.features import FeatureSet, extract_to_folder, source_of
+from headtail.files import only_writer
 from headtail.heads import Head
 from headtail.matching import matched_labels, name_classes
 from headtail.registry import get_method
@@ -115,9 +116,10 @@ def run_recipe(
     )
     if not fabric.is_global_zero:
         return None
-    return _second_stage(
-        recipe, splits, Path(folder), seed, fabric.device, n_workers=n_workers
-    )
+    with only_writer(folder):
+        return _second_stage(
+            recipe, splits, Path(folder), seed, fabric.device, n_workers=n_workers
+        )
 
 
 def build_model(recipe: Recipe, data: ImageSet, *, seed: int = 0) -> ImageClassifier:

@@ -3,13 +3,11 @@
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 
 from headtail.cli.output import JsonOption, note, result
-from headtail.datasets import load_images
-from headtail.features import extract_to_folder
-from headtail.training import build_backbone, checked_device, load_run
+from headtail.scale import extract_images
+from headtail.training import build_backbone, load_run
 
 __all__ = ["extract"]
 
@@ -19,9 +17,15 @@ def extract(
         str, typer.Argument(help="A run's folder or network, or a backbone's name.")
     ],
     data: Annotated[
-        Path, typer.Argument(help="Folder of class folders, .npz, or list .txt.")
+        str,
+        typer.Argument(
+            help="Folder of class folders, .npz, or list .txt; or a folder or address "
+            "of .npz shards."
+        ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="New folder.")],
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="New folder, or its address.")
+    ],
     weights: Annotated[
         str | None, typer.Option(help='Of a backbone by name: "hub", or a file.')
     ] = None,
@@ -36,6 +40,10 @@ def extract(
         bool, typer.Option("--skip-damaged", help="Leave out files that are no image.")
     ] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
+    engine: Annotated[str, typer.Option(help="local, or ray for a cluster.")] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="Of the Ray cluster; else RAY_ADDRESS.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Extract features of images with a frozen backbone.
@@ -59,14 +67,15 @@ def extract(
         preprocessing = backbone.preprocessing
         if weights is None:
             note(f"{source} has random weights: give --weights for trained ones.")
-    backbone = backbone.to(checked_device(device))
-    # Convolutions are faster on pixels whose channels lie side by side.
-    backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    done = extract_to_folder(
+    done = extract_images(
         backbone,
-        load_images(data, root),
+        data,
         output,
         preprocessing=preprocessing,
+        root=root,
+        engine=engine,
+        address=address,
+        device=device,
         views=views,
         batch_size=batch_size,
         bf16=bf16,

@@ -6,15 +6,19 @@ from typing import Annotated
 import typer
 
 from headtail.cli.output import check_output, load_features, naming, note, read_setting
+from headtail.files import only_writer, unchanged
 from headtail.heads import load_head
 from headtail.registry import get_method, recommended_method
-from headtail.workflow import fit_method
+from headtail.statistics import holds_statistics, load_statistics
+from headtail.workflow import fit_method, fit_on_statistics
 
 __all__ = ["fit"]
 
 
 def fit(
-    features: Annotated[Path, typer.Argument(help="Features with labels.")],
+    features: Annotated[
+        Path, typer.Argument(help="Features with labels, or statistics.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],
     method: Annotated[
         str | None,
@@ -41,15 +45,27 @@ def fit(
     parameters = dict(read_setting(text) for text in setting or [])
     if base is not None:
         parameters["base"] = load_head(base)
-    data = load_features(str(features))
+    if holds_statistics(features):
+        if validation is not None:
+            raise ValueError("Statistics choose nothing; leave --validation out.")
+        with only_writer(output), naming(features, base):
+            stored = load_statistics(features)
+            classifier = fit_on_statistics(stored, method, parameters)
+            classifier.save_classifier(output)
+        note(f"{type(classifier).__name__}: {len(classifier.classes_)} classes.")
+        typer.echo(str(output))
+        return
     recommended = recommended_method(on_base=base is not None)
     row = recommended if method is None else get_method(method)
-    held = None if validation is None else load_features(str(validation))
-    with naming(features, base, validation):
-        classifier = fit_method(
-            data, row.name, parameters, validation=held, random_state=seed
-        )
-    classifier.save_classifier(output)
+    with only_writer(output):
+        with unchanged(features, validation):
+            data = load_features(str(features))
+            held = None if validation is None else load_features(str(validation))
+            with naming(features, base, validation):
+                classifier = fit_method(
+                    data, row.name, parameters, validation=held, random_state=seed
+                )
+        classifier.save_classifier(output)
     note(
         f"{type(classifier).__name__}: {len(classifier.classes_)} classes, "
         f"{len(data)} examples."

@@ -1,6 +1,12 @@
 """Sufficient statistics per class, and the groups by training count."""
 
 from headtail.statistics.class_statistics import ClassStatistics, class_prototypes
+from headtail.statistics.files import (
+    StoredStatistics,
+    holds_statistics,
+    load_statistics,
+    save_statistics,
+)
 from headtail.statistics.shot_groups import (
     Convention,
     ShotGroups,
@@ -14,9 +20,13 @@ __all__ = [
     "ClassStatistics",
     "Convention",
     "ShotGroups",
+    "StoredStatistics",
     "WithinClassScatter",
     "class_prototypes",
+    "holds_statistics",
+    "load_statistics",
     "oas_shrinkage",
+    "save_statistics",
     "shot_group_rules",
     "shot_groups",
     "shrink",

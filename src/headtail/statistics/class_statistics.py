@@ -159,6 +159,12 @@ class ClassStatistics:
                 )
             )
 
+    def select(self, positions: Int[Tensor, " n_selected"]) -> "ClassStatistics":
+        """Return a copy with the classes at these positions, in that order."""
+        with torch.inference_mode(False):
+            where = positions.to(self.sums.device)
+            return self.from_tensors(*(tensor[where] for tensor in self._tensors()))
+
     @classmethod
     def from_tensors(
         cls,

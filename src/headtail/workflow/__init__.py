@@ -8,7 +8,7 @@ from headtail.workflow.compare import (
     save_comparison,
 )
 from headtail.workflow.describe import describe
-from headtail.workflow.fit import add_examples, fit_method
+from headtail.workflow.fit import add_examples, fit_method, fit_on_statistics
 from headtail.workflow.train import (
     TrainedRecipe,
     build_model,
@@ -25,6 +25,7 @@ __all__ = [
     "describe",
     "evaluate_classifier",
     "fit_method",
+    "fit_on_statistics",
     "methods_on",
     "predict_features",
     "report_of",

@@ -9,8 +9,9 @@ import numpy as np
 from headtail.features import FeatureSet
 from headtail.matching import matched_labels, name_classes
 from headtail.registry import METHODS, Method, get_method, recommended_method
+from headtail.statistics import StoredStatistics
 
-__all__ = ["add_examples", "fit_method"]
+__all__ = ["add_examples", "fit_method", "fit_on_statistics"]
 
 
 def fit_method(
@@ -48,9 +49,69 @@ def fit_method(
     >>> fit_method(data, "ncm").class_names_
     ('cat', 'lynx')
     """
-    given = dict(parameters or {})
-    recommended = recommended_method(on_base="base" in given)
+    recommended = recommended_method(on_base="base" in (parameters or {}))
     row = recommended if method is None else get_method(method)
+    estimator = _built(row, parameters, random_state)
+    extra = {} if validation is None else _validation(estimator, row, data, validation)
+    classifier = estimator.fit(data.features, data.targets, **extra)
+    name_classes(classifier, data)
+    return classifier
+
+
+def fit_on_statistics(
+    stored: StoredStatistics,
+    method: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
+) -> Any:
+    """Fit a training-free method on statistics in the place of examples.
+
+    Classes without example are left out, as they are where a method sees examples.
+
+    Parameters
+    ----------
+    stored
+        Statistics and maybe class names, see `load_statistics`.
+    method
+        Name in the registry; None for compositional transfer where `parameters` name a
+        trained base, else ncm.
+    parameters
+        Of the estimator.
+
+    Returns
+    -------
+    classifier
+        The fitted estimator; `class_names_` if the statistics have names.
+
+    Examples
+    --------
+    >>> from headtail.statistics import ClassStatistics
+    >>> statistics = ClassStatistics(2, 2).update([[1.0, 0.1], [0.0, 1.0]], [0, 1])
+    >>> stored = StoredStatistics(statistics, ("cat", "lynx"))
+    >>> fit_on_statistics(stored).class_names_
+    ('cat', 'lynx')
+    """
+    default = "compositional" if "base" in (parameters or {}) else "ncm"
+    row = get_method(default if method is None else method)
+    estimator = _built(row, parameters, None)
+    if not hasattr(estimator, "fit_statistics"):
+        able = [m.name for m in METHODS if hasattr(m.build(), "fit_statistics")]
+        raise ValueError(
+            f"Method {row.name!r} needs the examples themselves; methods that can be "
+            f"fitted on statistics are {able}. Give features, or one of them."
+        )
+    present = stored.statistics.class_counts.nonzero().flatten()
+    labels = present.cpu().numpy()
+    classifier = estimator.fit_statistics(stored.statistics.select(present), labels)
+    if stored.class_names is not None:
+        classifier.class_names_ = tuple(stored.class_names[label] for label in labels)
+    return classifier
+
+
+def _built(
+    row: Method, parameters: Mapping[str, Any] | None, random_state: int | None
+) -> Any:
+    """Return the estimator of a row with these parameters, which it must have."""
+    given = dict(parameters or {})
     estimator = row.build()
     known = estimator.get_params(deep=False)
     unknown = sorted(set(given) - set(known))
@@ -67,11 +128,7 @@ def fit_method(
         )
     if "random_state" in known:
         given.setdefault("random_state", random_state)
-    estimator.set_params(**given)
-    extra = {} if validation is None else _validation(estimator, row, data, validation)
-    classifier = estimator.fit(data.features, data.targets, **extra)
-    name_classes(classifier, data)
-    return classifier
+    return estimator.set_params(**given)
 
 
 def _validation(

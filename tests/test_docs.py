@@ -3,9 +3,10 @@
 import pydoc
 import re
 import shlex
+import socket
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from unittest.mock import patch
@@ -63,16 +64,40 @@ def run_command(line):
     return out.getvalue()
 
 
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return str(found.getsockname()[1])
+
+
+@contextmanager
+def served(line):
+    """Run a `headtail serve …` line beside the page, until the page ends."""
+    argv = [sys.executable, "-m", *shlex.split(line)]
+    with subprocess.Popen(argv, stderr=subprocess.PIPE, encoding="utf-8") as process:
+        try:
+            first = process.stderr.readline()
+            assert first.startswith("Serving"), first
+            yield
+        finally:
+            process.terminate()
+
+
 def run_page(path):
     """Run the blocks of a page in their order, in one namespace, then its tests."""
     namespace = {"__name__": path.stem}
-    for language, code, line in blocks(read(path)):
-        if language == "python":
-            # Empty lines before it, so that a traceback shows the line of the page.
-            exec(compile("\n" * line + code, path, "exec"), namespace)
-        else:
+    text = read(path)
+    with ExitStack() as servers:
+        if "$ headtail serve" in text:
+            text = text.replace("8000", free_port())
+        for language, code, line in blocks(text):
+            if language == "python":
+                # Empty lines before it, so that a traceback shows the line of the page.
+                exec(compile("\n" * line + code, path, "exec"), namespace)
+                continue
             for command in commands(code):
-                if command.startswith("headtail "):
+                if command.startswith("headtail serve "):
+                    servers.enter_context(served(command))
+                elif command.startswith("headtail "):
                     run_command(command)
     for name, value in namespace.items():
         if name.startswith("test_"):

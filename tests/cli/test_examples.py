@@ -46,7 +46,7 @@ def test_the_examples_run_one_after_the_other(files, run, monkeypatch):
     monkeypatch.setattr(demo, "FULL", demo.QUICK)
     for name in (
         *("demo", "fit", "evaluate", "predict", "compare", "report", "figures"),
-        *("add", "export", "info"),
+        *("add", "export", "info", "statistics"),
     ):
         code, out, err = run(*shlex.split(EXAMPLES[name][0])[1:])
         assert (code, bool(out)) == (0, True), err
@@ -60,6 +60,7 @@ def test_the_examples_run_one_after_the_other(files, run, monkeypatch):
         "run",
         "demo.html",
         "report.html",
+        "statistics.safetensors",
         "figures",
     } <= written
     page = (files / "demo.html").read_text("utf-8")
@@ -68,4 +69,5 @@ def test_the_examples_run_one_after_the_other(files, run, monkeypatch):
     assert set(EXAMPLES) == {
         *("demo", "train", "extract", "fit", "evaluate", "predict", "compare"),
         *("report", "figures", "add", "export", "info", "methods", "recipes"),
+        *("statistics", "serve"),
     }

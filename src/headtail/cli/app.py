@@ -19,6 +19,8 @@ from headtail.cli.methods import methods
 from headtail.cli.predict import predict
 from headtail.cli.recipes import recipes
 from headtail.cli.report import report
+from headtail.cli.serve import serve
+from headtail.cli.statistics import statistics
 from headtail.cli.train import train
 
 __all__ = ["app", "main"]
@@ -33,7 +35,7 @@ app = typer.Typer(
 )
 for command in (
     *(demo, train, extract, fit, evaluate, predict, compare, report, figures),
-    *(add, export, info, methods, recipes),
+    *(add, export, serve, info, methods, recipes, statistics),
 ):
     app.command()(command)
 

@@ -1,5 +1,6 @@
 """Add examples and classes to a fitted estimator, all of them or none."""
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -8,36 +9,118 @@ import torch
 from torch import Tensor
 
 from headtail.labels import positions_of, same_kind
-from headtail.methods._estimator import HeadClassifier, check_directions
+from headtail.methods._estimator import HeadClassifier
 from headtail.statistics import ClassStatistics
 from headtail.tensors import shown
 
-__all__ = ["grow", "merged_classes"]
+__all__ = ["check_donors", "grow", "merged_classes", "recomposed", "rows_at"]
 
 
-def grow(
-    estimator: HeadClassifier, X: Any, y: Any, classes: Any, *, directions: bool
-) -> int:
-    """Add examples to `estimator.statistics_` and return how many classes are new.
+def grow(estimator: Any, X: Any, y: Any, classes: Any) -> None:
+    """Add examples to `estimator.statistics_`, new classes too, and build its head.
 
-    New classes come after the known ones, sorted. Nothing changes if anything is
-    refused. With `directions`, a class of nothing but zero rows is refused.
+    New classes come after the known ones, sorted. The caller sees to it that nothing
+    changes if anything is refused.
     """
     features, labels = estimator._open_labelled(X, y, reset=False)
+    n_old = len(estimator.classes_)
     merged = merged_classes(estimator.classes_, labels, classes)
-    n_new = len(merged) - len(estimator.classes_)
-    old: ClassStatistics = estimator.statistics_
-    total = old.copy(n_new)
+    total = estimator.statistics_.copy(len(merged) - n_old)
     total.update(features, torch.from_numpy(positions_of(labels, merged)))
-    if directions:
-        check_directions(total.nonzero_counts, merged)
     names = _grown_names(estimator, merged)
-    estimator.statistics_ = total
-    estimator.classes_ = merged
-    estimator.class_counts_ = total.class_counts.cpu().numpy().copy()
-    if names is not None:
-        estimator.class_names_ = names
-    return n_new
+    origins = np.where(np.arange(len(merged)) < n_old, np.arange(len(merged)), -1)
+    _take(estimator, total, merged, origins, names)
+
+
+def recomposed(
+    estimator: Any,
+    statistics: ClassStatistics,
+    classes: npt.NDArray[Any],
+    origins: npt.NDArray[np.int64],
+    class_names: tuple[str, ...] | None = None,
+) -> Any:
+    """Return a fitted copy of an estimator with other statistics and classes.
+
+    Nothing is trained. The same arguments give the same copy, so that whoever keeps
+    them can build it again; `partial_fit` builds its head in the same way.
+
+    Parameters
+    ----------
+    estimator
+        Fitted, of a method with `partial_fit`; it stays as it is.
+    statistics
+        Of all classes, at least one example each. Kept, not copied.
+    classes
+        Labels, [n_classes].
+    origins
+        Where each class stands in `estimator`, whose trained weight it keeps; -1 for
+        one that is new.
+    class_names
+        Names of the classes, if they have any.
+
+    Raises
+    ------
+    ValueError
+        If fewer than two classes are left, or no donor is, or a class has no direction
+        where the method needs one.
+
+    Examples
+    --------
+    >>> from headtail import NearestClassMeanClassifier
+    >>> ncm = NearestClassMeanClassifier().fit(np.eye(3), ["a", "b", "c"])
+    >>> eye = torch.eye(2, 3, dtype=torch.float64)
+    >>> count = torch.ones(2, dtype=torch.int64)
+    >>> two = ClassStatistics.from_tensors(count, 0 * count, eye, eye)
+    >>> recomposed(ncm, two, np.array(["a", "b"]), np.array([0, 1])).classes_
+    array(['a', 'b'], dtype='<U1')
+    """
+    if len(classes) < 2:
+        raise ValueError(
+            f"At least 2 classes must be left; got {len(classes)}. Add a class first."
+        )
+    other = copy.copy(estimator)
+    with other._fitting():
+        _take(other, statistics, classes, origins, class_names)
+    return other
+
+
+def _take(
+    estimator: Any,
+    statistics: ClassStatistics,
+    classes: npt.NDArray[Any],
+    origins: npt.NDArray[np.int64],
+    class_names: tuple[str, ...] | None,
+) -> None:
+    estimator.statistics_ = statistics
+    estimator.classes_ = classes
+    estimator.class_counts_ = statistics.class_counts.cpu().numpy().copy()
+    vars(estimator).pop("class_names_", None)
+    if class_names is not None:
+        estimator.class_names_ = class_names
+    estimator._recompose(origins)
+
+
+def rows_at(rows: Tensor, origins: npt.NDArray[np.int64]) -> Tensor:
+    """Return a copy of the rows at these positions, zeros for a position of -1.
+
+    Examples
+    --------
+    >>> rows_at(torch.tensor([5, 6]), np.array([1, -1])).tolist()
+    [6, 0]
+    """
+    positions = torch.from_numpy(origins).to(rows.device)
+    kept = rows.detach()[positions.clamp(min=0)]
+    kept[positions < 0] = 0
+    return kept
+
+
+def check_donors(n_donors: int, threshold: int) -> None:
+    """Refuse to lose the last class that others borrow from."""
+    if not n_donors:
+        raise ValueError(
+            f"A class trained on more than {threshold} examples must be left, for "
+            "others borrow from it; there would be none. Keep one, or fit anew."
+        )
 
 
 def _grown_names(

@@ -13,6 +13,7 @@ from headtail.heads import CosineHead, Head, LinearHead
 from headtail.methods._constraints import StrOptions
 from headtail.methods._door import computing_dtype
 from headtail.methods._estimator import HeadClassifier, check_directions
+from headtail.methods._from_statistics import open_statistics
 from headtail.methods._growth import grow, merged_classes
 from headtail.statistics import ClassStatistics
 from headtail.tensors import row_blocks, unit
@@ -114,6 +115,26 @@ class NearestClassMeanClassifier(HeadClassifier):
         return self
 
     @available_if(_has_partial_fit)  # type: ignore[untyped-decorator]
+    def fit_statistics(
+        self, statistics: ClassStatistics, classes: npt.ArrayLike | None = None
+    ) -> "NearestClassMeanClassifier":
+        """Take the class means from statistics of a data set; see `ClassStatistics`.
+
+        The result is that of `fit` on the examples, in float32.
+
+        Parameters
+        ----------
+        statistics
+            Of every class at least one example.
+        classes
+            Labels of the classes; None for 0 … n_classes-1.
+        """
+        with self._fitting():
+            self.statistics_ = open_statistics(self, statistics, classes)
+            self._take_means(torch.float32)
+        return self
+
+    @available_if(_has_partial_fit)  # type: ignore[untyped-decorator]
     def partial_fit(
         self, X: Any, y: Any, classes: npt.ArrayLike | None = None
     ) -> "NearestClassMeanClassifier":
@@ -126,11 +147,19 @@ class NearestClassMeanClassifier(HeadClassifier):
             merged_classes(np.empty(0), y, classes)
             return self.fit(X, y)
         with self._fitting():
-            grow(self, X, y, classes, directions=self.metric != "euclidean")
-            total = self.statistics_
-            center = total.sums.sum(dim=0) / total.class_counts.sum()
-            self.head_ = self._build_head(next(self.head_.parameters()).dtype, center)
+            grow(self, X, y, classes)
         return self
+
+    def _recompose(self, origins: npt.NDArray[np.int64]) -> None:
+        """Build the head of statistics that have changed; nothing else was learned."""
+        self._take_means(next(self.head_.parameters()).dtype)
+
+    def _take_means(self, dtype: torch.dtype) -> None:
+        total = self.statistics_
+        if self.metric != "euclidean":
+            check_directions(total.nonzero_counts, self.classes_)
+        center = total.sums.sum(dim=0) / total.class_counts.sum()
+        self.head_ = self._build_head(dtype, center)
 
     def _build_head(self, dtype: torch.dtype, center: Tensor) -> Head:
         if self.metric == "cosine":

@@ -13,10 +13,21 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from headtail.heads import CosineHead, EnsembleHead, Head
-from headtail.methods._base_head import base_classifier, fit_base, trained_rows
+from headtail.methods._base_head import (
+    TrainedRows,
+    base_classifier,
+    fit_base,
+    trained_rows,
+)
 from headtail.methods._constraints import Interval, StrOptions
 from headtail.methods._estimator import HeadClassifier, check_directions
-from headtail.methods._growth import grow, merged_classes
+from headtail.methods._from_statistics import open_statistics
+from headtail.methods._growth import (
+    check_donors,
+    grow,
+    merged_classes,
+    rows_at,
+)
 from headtail.methods.base import CosineClassifier
 from headtail.methods.transfer._composition import Attention, compose, roles, shares_of
 from headtail.methods.transfer._members import Member, choose_members
@@ -194,15 +205,38 @@ class CompositionalClassifier(MetaEstimatorMixin, HeadClassifier):
             if rows is None:
                 head = fit_base(base, X, y)
                 rows = trained_rows(head, self.classes_, features.shape[1])
-            scale = rows.scale if self.scale is None else self.scale
-            self.base_head_ = CosineHead(
-                rows.weight.to(statistics.sums.device),
-                _SCALE if scale is None else scale,
-                classes=self.classes_,
-            )
-            self.statistics_, self.trained_counts_ = statistics, counts
-            self.donors_ = members
-            self._compose_head()
+            self._compose_on(rows, statistics, counts, members)
+        return self
+
+    def fit_statistics(
+        self, statistics: ClassStatistics, classes: npt.ArrayLike | None = None
+    ) -> "CompositionalClassifier":
+        """Compose from statistics of a data set in the place of its examples.
+
+        The result is that of `fit` on the examples. `base` must be a trained head:
+        statistics train none.
+
+        Parameters
+        ----------
+        statistics
+            Of every class at least one example that is not all zero.
+        classes
+            Labels of the classes; None for 0 … n_classes-1.
+        """
+        with self._fitting():
+            statistics = open_statistics(self, statistics, classes)
+            base = base_classifier(self.base, CosineClassifier())
+            if not isinstance(base, Head):
+                raise ValueError(
+                    "base must be a trained head to compose from statistics, which "
+                    f"train none; got {type(base).__name__}. Pass one, or fit on "
+                    "features."
+                )
+            rows = trained_rows(base, self.classes_, statistics.n_features)
+            counts = np.where(rows.trained, self.class_counts_, 0)
+            members = choose_members(self.donors, counts)
+            check_directions(statistics.nonzero_counts, self.classes_)
+            self._compose_on(rows, statistics, counts, members)
         return self
 
     def partial_fit(
@@ -221,15 +255,7 @@ class CompositionalClassifier(MetaEstimatorMixin, HeadClassifier):
             return self.fit(X, y)
         with self._fitting():
             self._validate_params()
-            n_new = grow(self, X, y, classes, directions=True)
-            if n_new:
-                old = self.base_head_
-                weight = torch.cat(
-                    [old.weight, old.weight.new_zeros(n_new, old.n_features)]
-                )
-                self.base_head_ = CosineHead(weight, old.scale, classes=self.classes_)
-                self.trained_counts_ = np.pad(self.trained_counts_, (0, n_new))
-            self._compose_head()
+            grow(self, X, y, classes)
         return self
 
     @property
@@ -295,6 +321,38 @@ class CompositionalClassifier(MetaEstimatorMixin, HeadClassifier):
                     best = torch.stack([z.softmax(dim=1) for z in logits]).sum(dim=0)
                 row[rows] = best.max(dim=1).indices.cpu()
         return predicted
+
+    def _recompose(self, origins: npt.NDArray[np.int64]) -> None:
+        """Compose anew for statistics and classes that have changed."""
+        check_directions(self.statistics_.nonzero_counts, self.classes_)
+        old = self.base_head_
+        if not np.array_equal(origins, np.arange(old.n_classes)):
+            counts = torch.from_numpy(self.trained_counts_)
+            self.trained_counts_ = rows_at(counts, origins).numpy()
+            weight = rows_at(old.weight, origins)
+            self.base_head_ = CosineHead(weight, old.scale, classes=self.classes_)
+        for member in self.donors_:
+            if not isinstance(member, str):
+                check_donors(self._donors(member).sum(), member)
+        self._compose_head()
+
+    def _compose_on(
+        self,
+        rows: TrainedRows,
+        statistics: ClassStatistics,
+        counts: npt.NDArray[np.int64],
+        members: tuple[Member, ...],
+    ) -> None:
+        """Set what was fitted, and compose the head of it."""
+        scale = rows.scale if self.scale is None else self.scale
+        self.base_head_ = CosineHead(
+            rows.weight.to(statistics.sums.device),
+            _SCALE if scale is None else scale,
+            classes=self.classes_,
+        )
+        self.statistics_, self.trained_counts_ = statistics, counts
+        self.donors_ = members
+        self._compose_head()
 
     def _compose_head(self) -> None:
         scale = self.base_head_.scale

@@ -14,7 +14,12 @@ from headtail.methods._constraints import Interval, StrOptions
 from headtail.methods._door import check_finite, computing_dtype
 from headtail.methods._estimator import HeadClassifier
 from headtail.methods._generator import new_generator
-from headtail.methods._growth import grow, merged_classes
+from headtail.methods._growth import (
+    check_donors,
+    grow,
+    merged_classes,
+    rows_at,
+)
 from headtail.methods._selection import Selection
 from headtail.methods.transfer._balanced_training import (
     BalancedWeights,
@@ -197,11 +202,7 @@ class CountAwareTransferClassifier(HeadClassifier):
             return self.fit(X, y)
         with self._fitting():
             self._validate_params()
-            n_new = grow(self, X, y, classes, directions=False)
-            self.weight_ = np.pad(self.weight_, ((0, n_new), (0, 0)))
-            self.bias_ = np.pad(self.bias_, (0, n_new))
-            self.trained_counts_ = np.pad(self.trained_counts_, (0, n_new))
-            self._compose_head()
+            grow(self, X, y, classes)
         return self
 
     def _fit_space(self, scatter: WithinClassScatter, dtype: torch.dtype) -> None:
@@ -261,6 +262,15 @@ class CountAwareTransferClassifier(HeadClassifier):
         seen = self.statistics_.class_counts.cpu().numpy()
         if not np.array_equal(seen, self.class_counts_):
             raise ValueError("class_counts_ must be those of the statistics")
+
+    def _recompose(self, origins: npt.NDArray[np.int64]) -> None:
+        """Compose anew for statistics and classes that have changed."""
+        for name in ("weight_", "bias_", "trained_counts_"):
+            rows = torch.from_numpy(getattr(self, name))
+            setattr(self, name, rows_at(rows, origins).numpy())
+        threshold = self.mixture_["donors"]
+        check_donors((self.trained_counts_ > threshold).sum(), threshold)
+        self._compose_head()
 
     def _compose_head(self) -> None:
         map, center = self._space()

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+from benchmarks.ratios import table
+
 NAMES = (
     "statistics_speed",
     "compositional_speed",
@@ -28,13 +30,26 @@ NAMES = (
     "image_tables",
     "which_method",
     "image_speed",
+    "torchrun_training",
+    "scale",
     "demo_settings",
+    "serving",
+    "ray_engine",
 )
 
-failed = []
-for name in sys.argv[1:] or NAMES:
-    print(f"== {name}", flush=True)
-    # One process each: peak memory is that of the benchmark alone.
-    if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"]).returncode:
-        failed.append(name)
-sys.exit(f"failed or skipped: {', '.join(failed)}" if failed else 0)
+
+def main() -> None:
+    """Run them one after another, and print the table of ratios."""
+    failed = []
+    for name in sys.argv[1:] or NAMES:
+        print(f"== {name}", flush=True)
+        # One process each: peak memory is that of the benchmark alone.
+        if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"]).returncode:
+            failed.append(name)
+    print("== ratios")
+    print(table())
+    sys.exit(f"failed or skipped: {', '.join(failed)}" if failed else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -12,8 +12,11 @@ from benchmarks import (
     count_aware_choices,
     image_tables,
     learned_transfer,
+    ratios,
+    scale,
     which_method,
 )
+from benchmarks.__main__ import NAMES
 from benchmarks.method_tables import pages, table
 from headtail.heads import CosineHead, LinearHead
 from headtail.registry import METHODS
@@ -196,3 +199,49 @@ def test_the_page_of_choices_knows_what_trains_nothing(method, monkeypatch):
     else:
         with pytest.raises(TrainingError):
             estimator.fit(X, y)
+
+
+def test_the_page_of_scale_holds_what_was_measured():
+    page = (ROOT / "docs" / "scale.md").read_text("utf-8")
+    results = ROOT / "benchmarks" / "results" / "scale.json"
+    for part in scale.tables(json.loads(results.read_text("utf-8"))):
+        assert part in page
+    assert ratios.table() in page
+
+
+def test_every_ratio_was_measured():
+    assert all(ratio.value() is not None for ratio in ratios.RATIOS)
+    assert {ratio.benchmark for ratio in ratios.RATIOS} <= set(NAMES)
+
+
+@pytest.mark.parametrize(
+    ("bound", "at_most", "value", "verdict"),
+    [
+        (2, True, 2.0, "met"),
+        (2, True, 2.1, "missed"),
+        (2, False, 2.0, "met"),
+        (2, False, 1.9, "missed"),
+        (None, True, 1.0, ""),
+        (2, True, None, "not measured"),
+    ],
+)
+def test_a_ratio_is_held_to_its_bound(bound, at_most, value, verdict):
+    ratio = ratios.Ratio("a / b", "none", (), bound, at_most=at_most)
+    assert ratios.verdict(ratio, value) == verdict
+    assert ratio.value() is None
+
+
+def test_work_on_many_machines():
+    rate = 1e9
+    statistics, merge, compose = scale.STEPS[:3]
+    assert statistics.work(1000, 7) == 1000 * 512 * 2
+    assert scale.on_machines(statistics, 1e9, 10, rate) == pytest.approx(
+        statistics.work(1e9, 10) / rate / 100
+    )
+    # 100 statistics make 13, 2 and 1: three rounds of eight each.
+    size = 10 * 512 * 2 * 8
+    assert scale.on_machines(merge, 1e9, 10, rate) == pytest.approx(
+        3 * 8 * (size / 1.25e9 + size / rate)
+    )
+    assert compose.work(1, 100) == 3 * 4 * 100 * 10 * 512
+    assert scale.on_machines(compose, 1, 100, rate) == compose.work(1, 100) / rate

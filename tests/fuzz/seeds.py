@@ -22,6 +22,7 @@ from headtail import (
 )
 from headtail.heads import AffineHead, CausalNormHead, EnsembleHead
 from headtail.report import build_report, save_report
+from headtail.statistics import ClassStatistics, save_statistics
 from headtail.training import ImageClassifier, build_backbone, new_head
 from headtail.workflow import compare
 
@@ -50,7 +51,7 @@ def build():
     """Make all of them: what is drawn must not depend on when that happens."""
     for made in (archives, shards, tables, heads, classifiers, lists, pictures):
         made()
-    for made in (states, network, reports):
+    for made in (states, statistics, network, reports):
         made()
 
 
@@ -129,6 +130,16 @@ def classifiers():
     return {
         name: _bytes(estimator.fit(data, y).save_classifier, "a")
         for name, estimator in built.items()
+    }
+
+
+@cache
+def statistics():
+    """Class statistics with and without names."""
+    found = ClassStatistics(2, 3).update(X, Y)
+    return {
+        "plain": _bytes(lambda path: save_statistics(path, found), "a"),
+        "named": _bytes(lambda path: save_statistics(path, found, ["a", "b"]), "a"),
     }
 
 

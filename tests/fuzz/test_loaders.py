@@ -16,6 +16,7 @@ from headtail.datasets import image_arrays, image_list, read_list
 from headtail.datasets.image_files import naming_damage, read_image
 from headtail.datasets.list_file import read_class_names
 from headtail.report import load_report
+from headtail.statistics import load_statistics
 from headtail.training import ImageClassifier, load_recipe
 from headtail.training.run_folder import RunFolder
 from tests.fuzz import seeds
@@ -51,6 +52,12 @@ def use_head(head):
 
 def head_dtype(head):
     return next(t.dtype for t in head.state_dict().values() if t.is_floating_point())
+
+
+def use_statistics(stored):
+    statistics, names = stored
+    assert statistics.prototypes.shape == (statistics.n_classes, statistics.n_features)
+    assert names is None or len(names) == statistics.n_classes
 
 
 def use_classifier(model):
@@ -133,6 +140,12 @@ def test_heads(content):
 @given(changed_safetensors(seeds.classifiers, "headtail"))
 def test_classifiers(content):
     obey(load_classifier, content, "a.safetensors", use=use_classifier)
+
+
+@quick
+@given(damaged(seeds.statistics) | changed_safetensors(seeds.statistics, "headtail"))
+def test_statistics(content):
+    obey(load_statistics, content, "a.safetensors", use=use_statistics)
 
 
 @settings(max_examples=25)

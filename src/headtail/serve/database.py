@@ -78,6 +78,8 @@ def naming_errors(path: Path) -> Iterator[None]:
             f"{path} must be a file that can be read and written; SQLite says: "
             f"{error}. Name another with --journal."
         ) from error
+    except UnicodeDecodeError as error:  # what SQLite says quotes what it stumbles on
+        raise damaged(path, "it is not text where it should be") from error
 
 
 def damaged(path: Path, why: str) -> ValueError:

@@ -10,6 +10,7 @@ NAMES = (
     "compositional_speed",
     "fit_memory",
     "out_of_core",
+    "loader_memory",
     "many_classes",
     "base_defaults",
     "compositional_tables",

@@ -36,7 +36,7 @@ def in_windows(
     >>> generator = torch.Generator().manual_seed(0)
     >>> order = in_windows(draws, torch.tensor([0, 2, 4]), 1, generator)
     >>> order // 2  # the shard of every draw
-    tensor([2, 2, 0, 0, 1, 1])
+    tensor([1, 1, 2, 2, 0, 0])
     """
     shards = torch.searchsorted(first_rows, draws, right=True) - 1
     place = torch.randperm(len(first_rows), generator=generator)

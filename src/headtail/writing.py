@@ -19,7 +19,9 @@ except ImportError:  # not on Windows, where nobody is refused
 
 __all__ = ["check_new_folder", "naming_failure", "only_writer", "written_whole"]
 
-_PROBE = ".mode"
+# Of a hidden folder: nobody should keep a copy of their own in one of that name.
+_SUFFIX, _PROBE = ".headtail", ".mode"
+_LOCKS: set[int] = set()  # open files of this process
 # What an operating system answers to a writer, and what helps.
 _REMEDIES = {
     errno.ENOSPC: "Free space and call again.",
@@ -82,8 +84,9 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
             temporary.replace(path)
             _sync(path.parent)
     finally:
-        shutil.rmtree(holder, ignore_errors=True)
-        os.close(lock)
+        if lock in _LOCKS:  # not in a process that was forked meanwhile
+            shutil.rmtree(holder, ignore_errors=True)
+            _release(lock)
 
 
 @contextmanager
@@ -113,7 +116,7 @@ def only_writer(path: str | os.PathLike[str]) -> Iterator[None]:
     """
     path = Path(path)
     _check_parent(path)
-    claim = path.with_name(f".{path.name}.lock")
+    claim = path.absolute().with_name(f".{path.absolute().name}.lock")
     while True:
         with _naming(path):
             file = os.open(claim, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
@@ -126,12 +129,13 @@ def only_writer(path: str | os.PathLike[str]) -> Iterator[None]:
         # The one before may have taken the file away since it was opened.
         if _is_still(file, claim):
             break
-        os.close(file)
+        _release(file)
     try:
         yield
     finally:
-        claim.unlink(missing_ok=True)
-        os.close(file)
+        if file in _LOCKS:
+            claim.unlink(missing_ok=True)
+            _release(file)
 
 
 @contextmanager
@@ -172,13 +176,13 @@ def _check_parent(path: Path) -> None:
 def _new_holder(path: Path) -> tuple[Path, int]:
     """Make a hidden folder beside `path`; return it and the open lock on it."""
     while True:
-        holder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        holder = Path(tempfile.mkdtemp(_SUFFIX, f".{path.name}.", path.parent))
         # Another process may take it for abandoned before it is locked.
         with suppress(FileNotFoundError):
             lock = os.open(holder, os.O_RDONLY)
             if _locked(lock, without_locks=True) and _is_still(lock, holder):
                 return holder, lock
-            os.close(lock)
+            _release(lock)
 
 
 def _remove_abandoned(path: Path) -> None:
@@ -186,9 +190,8 @@ def _remove_abandoned(path: Path) -> None:
 
     Only what is of the form that `written_whole` makes, and locked by nobody.
     """
-    form = re.compile(re.escape(f".{path.name}.") + r"[a-z0-9_]{8}")
-    with os.scandir(path.parent) as entries:
-        found = [entry.path for entry in entries if form.fullmatch(entry.name)]
+    form = re.compile(re.escape(f".{path.name}.") + rf"[a-z0-9_]{{8}}\{_SUFFIX}")
+    found = [one for one in path.parent.iterdir() if form.fullmatch(one.name)]
     for holder in found:
         with suppress(OSError):
             lock = os.open(holder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -199,20 +202,30 @@ def _remove_abandoned(path: Path) -> None:
                 if ours and _locked(lock, without_locks=False):
                     shutil.rmtree(holder)
             finally:
-                os.close(lock)
+                _release(lock)
 
 
 def _locked(file: int, *, without_locks: bool) -> bool:
     """Lock an open file; tell whether it is ours. It ends with the process."""
-    if fcntl is None:
-        return without_locks
     try:
+        if fcntl is None:
+            raise OSError
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # some network file systems have no locks
-        return without_locks
+    except OSError as error:  # some network file systems have no locks
+        if isinstance(error, BlockingIOError) or not without_locks:
+            return False
+    _LOCKS.add(file)
     return True
+
+
+def _release(*files: int) -> None:
+    for file in files:
+        _LOCKS.discard(file)
+        os.close(file)
+
+
+if fcntl is not None:  # a forked process would hold them beyond its parent's end
+    os.register_at_fork(after_in_child=lambda: _release(*_LOCKS))
 
 
 def _is_still(file: int, path: Path) -> bool:

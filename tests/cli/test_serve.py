@@ -99,6 +99,9 @@ def test_options_are_taken(head, run, stopped, monkeypatch):
         (("--journal", "train.npz"), "train.npz must be a whole journal"),
         (("--network", "gone"), "gone"),
         (("--max-batch", "0"), "max_batch must be at least 1"),
+        (("--max-body-mb", "inf"), "--max-body-mb must be a number above 0; got inf"),
+        (("--max-body-mb", "nan"), "--max-body-mb must be a number above 0; got nan"),
+        (("--max-body-mb", "-1"), "--max-body-mb must be a number above 0; got -1"),
         (("--rate", "-1"), "A rate must be at least 0"),
     ],
 )

@@ -165,7 +165,7 @@ def test_a_claim_that_a_killed_process_left_is_taken(tmp_path):
 
 
 def abandoned(folder, name, *, suffix="abcd1234", content=("head", ".mode")):
-    left = folder / f".{name}.{suffix}"
+    left = folder / f".{name}.{suffix}.headtail"
     left.mkdir()
     for inner in content:
         (left / inner).write_text("half")
@@ -197,12 +197,12 @@ def test_what_is_not_of_that_form_stays(tmp_path):
         abandoned(tmp_path, "head", suffix="mine1234", content=("diary",)),
         abandoned(tmp_path, "head.npz"),
     ]
-    (tmp_path / ".head.file1234").write_text("a file")
-    (tmp_path / ".head.link1234").symlink_to(stay[0])
+    (tmp_path / ".head.file1234.headtail").write_text("a file")
+    (tmp_path / ".head.link1234.headtail").symlink_to(stay[0])
     write(tmp_path / "head")
     assert all(len(list(path.iterdir())) > 0 for path in stay)
-    assert (tmp_path / ".head.file1234").exists()
-    assert (tmp_path / ".head.link1234").is_symlink()
+    assert (tmp_path / ".head.file1234.headtail").exists()
+    assert (tmp_path / ".head.link1234.headtail").is_symlink()
 
 
 def test_what_another_writer_is_at_stays(tmp_path):
@@ -252,8 +252,8 @@ def test_a_holder_that_is_gone_is_made_anew(tmp_path, monkeypatch):
 def test_a_holder_that_another_takes_away_is_made_anew(tmp_path, monkeypatch):
     make, made, others = writing.tempfile.mkdtemp, [], []
 
-    def make_and_lose(**options):
-        made.append(make(**options))
+    def make_and_lose(*options):
+        made.append(make(*options))
         if len(made) == 1:
             os.rmdir(made[0])  # noqa: PTH106
         if len(made) == 2:

@@ -1,5 +1,6 @@
 """Every route, by HTTP and in one process."""
 
+import asyncio
 import json
 import re
 from urllib.parse import quote
@@ -11,6 +12,8 @@ from starlette.testclient import TestClient
 from headtail import NearestClassMeanClassifier
 from headtail.registry import load_classifier
 from headtail.serve import Limits, Service, build_app
+from headtail.serve.door import Door
+from headtail.serve.metrics import Metrics
 from tests.serve.conftest import NAMES, client_of, examples, fitted
 
 ROWS = examples(0, 2, seed=9).tolist()
@@ -119,6 +122,20 @@ def test_figures_are_counted_by_route(client):
     assert {"headtail_classes 5.0", "headtail_examples 53.0"} <= set(lines)
     assert "headtail_sequence 1.0" in lines
     assert 'headtail_request_seconds_count{route="/predict"} 1.0' in lines
+
+
+def test_a_client_that_leaves_is_no_failure_of_the_server(service):
+    async def receive():
+        return {"type": "http.disconnect"}
+
+    headers = [(b"host", b"localhost")]
+    scope = {"type": "http", "method": "POST", "path": "/predict", "headers": headers}
+    metrics = Metrics(service)
+    asyncio.run(
+        metrics.observing(Door(None, token=None, limits=Limits()))(scope, receive, None)
+    )
+    line = 'headtail_requests_total{method="POST",route="none",status="left"} 1.0'
+    assert line in metrics.text().decode()
 
 
 def test_the_page_of_routes_shows_bodies_and_answers(client):

@@ -86,7 +86,7 @@ def test_a_body_has_a_limit_whatever_its_header_says(service):
     assert "at most 1,000 bytes" in detail(answer, 413)
 
 
-def run_door(messages, limits, patience_s=60):
+def run_door(messages, limits, patience_s=60, path="/predict"):
     """Send messages through a door; return what was asked for and what came back."""
     sent, asked = [], []
     waiting = list(messages)
@@ -105,7 +105,7 @@ def run_door(messages, limits, patience_s=60):
     scope = {
         "type": "http",
         "method": "POST",
-        "path": "/predict",
+        "path": path,
         "headers": [(b"host", b"localhost")],
         "client": ("127.0.0.1", 1),
     }
@@ -166,6 +166,21 @@ def test_a_client_that_guesses_tokens_is_slowed(service):
     client = client_of(service, token=TOKEN, limits=Limits(read_rate=2))
     codes = [client.get("/classes").status_code for _ in range(3)]
     assert codes == [401, 401, 429]
+
+
+def test_who_has_no_token_takes_nothing_from_who_has_it(service):
+    # Behind a proxy all have one address.
+    client = client_of(service, token=TOKEN, limits=Limits(rate=1, read_rate=1))
+    codes = [client.post("/examples", json=BODY).status_code for _ in range(3)]
+    assert codes == [401, 429, 429]
+    known = {"Authorization": f"Bearer {TOKEN}"}
+    assert client.get("/classes", headers=known).status_code == 200
+    assert client.post("/examples", json=BODY, headers=known).status_code == 201
+
+
+def test_what_anyone_may_ask_has_no_body():
+    asked, _ = run_door([chunk(b"never read", True)], Limits(), path="/health")
+    assert asked == [chunk(b"", False)]
 
 
 def test_buckets_fill_again_and_no_further():

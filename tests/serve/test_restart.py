@@ -67,6 +67,24 @@ def test_to_forget_what_was_added_gives_the_first_head_back(open_service):
     assert service.snapshot.version == 4
 
 
+def test_a_class_has_its_name_where_the_others_have_numbers(tmp_path):
+    base = NearestClassMeanClassifier().fit(np.eye(3), [0, 1, 2])
+    base.save_classifier(tmp_path / "head")
+    service = Service.open(tmp_path / "head")
+    new = torch.tensor([[1.0, 1.0, 0.0]])
+    service.add_class("lynx", new)
+    live = service.snapshot
+    assert live.predict(new, top_k=1)[0]["classes"] == ["lynx"]
+    assert live.names == ("0", "1", "2", "lynx")
+    assert live.classifier.classes_.tolist() == [0, 1, 2, 3]
+    service.close()
+    again = Service.open(tmp_path / "head")
+    assert again.snapshot.file() == live.file()
+    again.forget_class("lynx")
+    again.close()
+    assert again.snapshot.names == ("0", "1", "2")
+
+
 def do(service, held, step):
     """Make one change, in the service and in what it should hold."""
     kind, name, n = step

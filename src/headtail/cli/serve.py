@@ -1,5 +1,6 @@
 """``headtail serve``."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -46,6 +47,11 @@ def serve(
     from headtail.serve import Limits, read_token
     from headtail.serve import serve as serve_head
 
+    if not 0 < max_body_mb < math.inf:
+        raise ValueError(
+            f"--max-body-mb must be a number above 0; got {max_body_mb}. Leave it out "
+            "for 16."
+        )
     limits = Limits(
         max_body_bytes=int(max_body_mb * 2**20),
         max_batch=max_batch,

@@ -86,6 +86,8 @@ class Door:
         self._most = limits.max_body_bytes
         self._changes = TokenBuckets(limits.rate)
         self._reads = TokenBuckets(limits.read_rate)
+        # Of their own: behind a proxy, who has no token has the address of who has.
+        self._strangers = TokenBuckets(limits.read_rate)
         self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -95,8 +97,11 @@ class Door:
             return
         try:
             self.check(scope)
-            async with asyncio.timeout(_PATIENCE_S):
-                body = await self._body(receive)
+            # What anyone may ask needs no body, and holds none.
+            body: bytes | None = b""
+            if scope["path"] != _OPEN:
+                async with asyncio.timeout(_PATIENCE_S):
+                    body = await self._body(receive)
         except RefusedError as error:
             await _refuse(send, error)
             return
@@ -123,7 +128,11 @@ class Door:
         change = scope.get("method") in ("POST", "DELETE") and any(
             path == one or path.startswith(f"{one}/") for one in _CHANGES
         )
-        wait_s = (self._changes if change else self._reads).wait_s(client)
+        given = headers.get(b"authorization", b"")
+        wanted = b"Bearer " + (self._token or b"")
+        known = self._token is None or hmac.compare_digest(given, wanted)
+        rate = self._changes if change else self._reads
+        wait_s = (rate if known else self._strangers).wait_s(client)
         if wait_s:
             raise RefusedError(
                 429,
@@ -131,9 +140,7 @@ class Door:
                 f"{wait_s} s.",
                 retry_after_s=wait_s,
             )
-        given = headers.get(b"authorization", b"")
-        wanted = b"Bearer " + (self._token or b"")
-        if self._token is not None and not hmac.compare_digest(given, wanted):
+        if not known:
             raise RefusedError(
                 401,
                 "The request must carry the server's token as 'Authorization: Bearer "

@@ -4,8 +4,9 @@ import errno
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
+from pydantic import BaseModel
 from torch import Tensor
 
 from headtail.serve.errors import RefusedError
@@ -23,8 +24,10 @@ from headtail.version import __version__
 
 __all__ = ["Handlers"]
 
-# Products that a processor makes in a millisecond or so.
+# Products that a processor makes in a millisecond or so, and bytes that it parses.
 _QUICK = 2**22
+_SHORT = 2**16
+_Model = TypeVar("_Model", bound=BaseModel)
 _LOG = logging.getLogger("headtail.serve")
 
 
@@ -64,11 +67,11 @@ class Handlers:
         products = len(body) // 2 * len(self._service.snapshot.names)
         # Donors take longer; a key may be written with escapes.
         plain = b"explain" not in body and b"\\" not in body
-        return products <= _QUICK and plain
+        return products <= _QUICK and len(body) <= _SHORT and plain
 
     def predict(self, body: bytes) -> dict[str, Any]:
         """Answer ``POST /predict``."""
-        request = parse(PredictRequest, body)
+        request = self._parsed(PredictRequest, body)
         rows = feature_rows(request.features, self._service.n_features, self._most)
         return self._predict(rows, request.top_k, request.explain)
 
@@ -78,14 +81,14 @@ class Handlers:
 
     def add_class(self, body: bytes, once: Once | None) -> dict[str, int]:
         """Answer ``POST /classes``."""
-        request = parse(Examples, body)
+        request = self._parsed(Examples, body)
         with _kept():
             features = self._examples(request)
             return self._service.add_class(request.name, features, once)
 
     def add_examples(self, body: bytes, once: Once | None) -> dict[str, int]:
         """Answer ``POST /examples``."""
-        request = parse(Examples, body)
+        request = self._parsed(Examples, body)
         with _kept():
             features = self._examples(request)
             return self._service.add_examples(request.name, features, once)
@@ -118,6 +121,9 @@ class Handlers:
         """Answer ``GET /health``."""
         version = self._service.snapshot.version
         return {"status": "ok", "version": __version__, "snapshot": version}
+
+    def _parsed(self, model: type[_Model], body: bytes) -> _Model:
+        return parse(model, body, self._service.n_features, self._most)
 
     def _predict(self, features: Tensor, top_k: int, explain: bool) -> dict[str, Any]:
         snapshot = self._service.snapshot

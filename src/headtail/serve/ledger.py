@@ -132,7 +132,9 @@ class Ledger:
             if classes.dtype.kind not in "UO":
                 new = new.astype(classes.dtype)
             classes = np.concatenate([classes, new])
-        names = self.names if hasattr(self.base, "class_names_") else None
+        # Numbers have no room for the name of a new class; labels that are text do.
+        named = self.added and classes.dtype.kind not in "UO"
+        names = self.names if named or hasattr(self.base, "class_names_") else None
         return recomposed(self.base, self._statistics(kept), classes, origins, names)
 
     def _statistics(self, kept: npt.NDArray[np.int64]) -> ClassStatistics:

@@ -75,12 +75,13 @@ class Metrics:
             if scope["type"] != "http":
                 await app(scope, receive, send)
                 return
-            begin, status = time.perf_counter(), 500
+            # Failures are answered; only a client that has left is not.
+            begin, status = time.perf_counter(), "left"
 
             async def noting(message: Message) -> None:
                 nonlocal status
                 if message["type"] == "http.response.start":
-                    status = message["status"]
+                    status = str(message["status"])
                 await send(message)
 
             try:
@@ -90,7 +91,7 @@ class Metrics:
                 # Whatever the client calls its method, there are few to count.
                 method = scope["method"]
                 method = method if method in ("GET", "POST", "DELETE") else "other"
-                self._requests.labels(route, method, str(status)).inc()
+                self._requests.labels(route, method, status).inc()
                 self._seconds.labels(route).observe(time.perf_counter() - begin)
 
         return observed

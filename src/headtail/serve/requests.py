@@ -29,6 +29,8 @@ __all__ = [
 
 # What float32, in which most heads compute, can hold.
 _LARGEST = float(np.finfo(np.float32).max)
+# Commas of a body that are not in its rows: between fields, in a name.
+_MORE_COMMAS = 1000
 
 # The first thing that is wrong ends the reading of a list: there may be millions.
 _Row = Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], FailFast()]
@@ -63,19 +65,27 @@ class Examples(BaseModel):
         return self
 
 
-def parse(model: type[_Model], body: bytes) -> _Model:
-    """Return a JSON body as a model.
+def parse(model: type[_Model], body: bytes, n_features: int, most: int) -> _Model:
+    """Return a JSON body, for rows of so many features, as a model.
 
     Raises
     ------
     RefusedError
-        With the first thing that is wrong.
+        With the first thing that is wrong; 413, and nothing is parsed, if there are
+        more values than in `most` rows.
 
     Examples
     --------
-    >>> parse(PredictRequest, b'{"features": [[1, 2.5]]}').features
+    >>> parse(PredictRequest, b'{"features": [[1, 2.5]]}', 2, 10).features
     [[1.0, 2.5]]
     """
+    # Two bytes of text may take a hundred once they are parsed.
+    if body.count(b",") > n_features * most + _MORE_COMMAS:
+        raise RefusedError(
+            413,
+            f"A request must have at most {most} rows of {n_features} numbers; it has "
+            "far more values. Send several.",
+        )
     try:
         return model.model_validate_json(body)
     except ValidationError as error:

@@ -1,11 +1,13 @@
 """The server's process: a socket, a loop, and an end when it is told to."""
 
+import math
 import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,19 @@ from headtail.serve.images import ImageFeatures
 from headtail.serve.service import Service
 from headtail.training import load_run
 
+try:
+    import resource
+except ImportError:  # not on Windows
+    resource: Any = None  # type: ignore[no-redef]
+
 __all__ = ["read_token", "serve"]
 
 # Characters of a token: fewer could be guessed.
 _SHORTEST_TOKEN = 16
-# Connections at once; beyond them clients get 503.
+# Connections at once; beyond them idle ones are closed, and clients get 503.
 _MOST_CONNECTIONS = 4096
+# Seconds in which a connection must ask something, its headers whole.
+_PATIENCE_S = 20
 # Seconds for requests that are under way when the server is told to end.
 _GRACE_S = 30
 
@@ -78,8 +87,8 @@ def serve(
             "A token must be there where other machines can ask; there is none for "
             f"{host}. Name a file with --token-file, or serve on 127.0.0.1."
         )
-    service = Service.open(head, journal)
-    try:
+    # The whole of it, so that a restart adds up in the order of the changes.
+    with _one_thread_each(), closing(Service.open(head, journal)) as service:
         images = None
         if network is not None:
             images = ImageFeatures(load_run(network), service.n_features)
@@ -87,19 +96,20 @@ def serve(
         with socket.create_server(address, family=family, backlog=2048) as listening:
             config = uvicorn.Config(
                 app,
+                # The one that bounds what the headers of a request take.
+                http="h11",
+                ws="none",
                 log_level="warning",
                 access_log=False,
                 # A client could name itself as it likes in the headers of proxies.
                 proxy_headers=False,
                 server_header=False,
-                limit_concurrency=_MOST_CONNECTIONS,
+                limit_concurrency=_most_connections(),
                 timeout_graceful_shutdown=_GRACE_S,
             )
             server = _Server(config, ready, listening)
-            with _ending(server), _one_thread_each():
+            with _ending(server):
                 server.run(sockets=[listening])
-    finally:
-        service.close()
 
 
 def read_token(path: str | os.PathLike[str] | None) -> str | None:
@@ -139,8 +149,24 @@ def _resolved(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, in
     return family, (str(address[0]), int(address[1]))
 
 
+def _most_connections() -> int:
+    """Return how many connections may be open, once as many files may be as can be."""
+    if resource is None:
+        return _MOST_CONNECTIONS
+    # Twice as many files: connections come in crowds before any can be closed.
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = hard if hard != resource.RLIM_INFINITY else 2 * _MOST_CONNECTIONS
+    if soft != resource.RLIM_INFINITY and soft < 2 * _MOST_CONNECTIONS:
+        soft = min(allowed, 2 * _MOST_CONNECTIONS)
+        with suppress(OSError, ValueError):  # some systems allow less than they say
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return max(1, soft // 2)
+    return _MOST_CONNECTIONS
+
+
 class _Server(uvicorn.Server):
-    """A server that says where it is once it answers."""
+    """A server that says where it is, and closes connections that ask nothing."""
 
     def __init__(
         self,
@@ -150,6 +176,8 @@ class _Server(uvicorn.Server):
     ) -> None:
         super().__init__(config)
         self._ready, self._listening = ready, listening
+        # Connection and its last request -> when they were first seen idle.
+        self._idle: dict[tuple[Any, Any], float] = {}
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then call `ready`."""
@@ -157,6 +185,20 @@ class _Server(uvicorn.Server):
         host, port = self._listening.getsockname()[:2]
         name = f"[{host}]" if ":" in host else host
         self._ready(f"http://{name}:{port}")
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look after connections, ten times a second."""
+        now, before, self._idle = time.monotonic(), self._idle, {}
+        connections = list(self.server_state.connections)
+        crowded = len(connections) >= (self.config.limit_concurrency or math.inf)
+        for connection in connections:
+            request: Any = getattr(connection, "cycle", None)
+            if request is None or request.response_complete:
+                since = before.get((connection, request), now)
+                self._idle[connection, request] = since
+                if now - since > (0 if crowded else _PATIENCE_S):
+                    connection.transport.close()
+        return await super().on_tick(counter)
 
 
 @contextmanager

@@ -7,13 +7,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["ShardedArray"]
+__all__ = ["MOST_OPEN", "ShardedArray"]
 
-# Rows that are shuffled together when a head is trained, and shards at least.
+# Shards that are open together: each may be an open file, of which a process often
+# has 1,024.
+MOST_OPEN = 256
+
+# Rows that are shuffled together when a head is trained; shards at least, and at most.
 _WINDOW_ROWS = 2**16
-_WINDOW_SHARDS = 4
+_WINDOW_SHARDS = (4, MOST_OPEN)
 
-Opener = Callable[[], npt.NDArray[Any]]
+# Gives what has a shape, and arrays by a slice or by indices.
+Opener = Callable[[], Any]
 
 
 class ShardedArray:
@@ -56,7 +61,8 @@ class ShardedArray:
         self.shape = (int(self._starts[-1]), n_columns)
         self.dtype = np.dtype(dtype)
         mean_rows = max(1, self.shape[0] // max(1, len(self._openers)))
-        self.shards_per_window = max(_WINDOW_SHARDS, -(-_WINDOW_ROWS // mean_rows))
+        fewest, most = _WINDOW_SHARDS
+        self.shards_per_window = min(most, max(fewest, -(-_WINDOW_ROWS // mean_rows)))
         self._forget()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -85,7 +91,12 @@ class ShardedArray:
         return np.asarray(self[:], dtype=dtype)
 
     def __getitem__(self, rows: Any) -> Any:
-        """Return rows by a slice, an index, indices, or a mask."""
+        """Return rows by a slice, an index, indices, or a mask.
+
+        Slices and an integer for columns may follow, as in ``array[rows, :2]``.
+        """
+        if isinstance(rows, tuple):
+            return self._of_columns(*rows)
         if isinstance(rows, slice):
             start, stop, step = rows.indices(len(self))
             if step == 1:
@@ -106,6 +117,18 @@ class ShardedArray:
         rows = np.where(rows < 0, rows + len(self), rows)
         return self._rows(rows) if rows.ndim else self._rows(rows[None])[0]
 
+    def _of_columns(self, rows: Any, *columns: Any) -> Any:
+        if not all(isinstance(c, slice | int) or c is ... for c in columns):
+            raise TypeError(
+                "Columns of rows in shards are chosen by slices or an integer; got "
+                f"{columns}."
+            )
+        part = self[rows]
+        if all(c is ... or c == slice(None) for c in columns) and len(columns) < 2:
+            return part
+        part = np.asarray(part)
+        return part[columns] if part.ndim == 1 else part[:, *columns]
+
     @property
     def nbytes(self) -> int:
         """Bytes of all rows in memory."""
@@ -125,7 +148,7 @@ class ShardedArray:
     def _forget(self) -> None:
         self._open = lru_cache(self.shards_per_window + 1)(self._open_shard)
 
-    def _open_shard(self, shard: int) -> npt.NDArray[Any]:
+    def _open_shard(self, shard: int) -> Any:
         rows = self._openers[shard]()
         wanted = (int(np.diff(self._starts)[shard]), self.shape[1])
         if rows.shape != wanted:
@@ -140,8 +163,15 @@ class ShardedArray:
         if start < stop and first == last:
             begin = int(self._starts[first])
             rows = self._open(int(first))[start - begin : stop - begin]
-            return rows.astype(self.dtype, copy=False)
-        return self._rows(np.arange(start, stop))
+            part: npt.NDArray[Any] = rows.astype(self.dtype, copy=False)
+            return part
+        result = np.empty((stop - start, self.shape[1]), dtype=self.dtype)
+        for shard in range(int(first), int(last) + 1):
+            begin, end = np.clip(self._starts[shard : shard + 2], start, stop)
+            if begin < end:
+                rows = self._open(shard)[begin - self._starts[shard] :][: end - begin]
+                result[begin - start : end - start] = rows
+        return result
 
     def _rows(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
         result = np.empty((len(rows), self.shape[1]), dtype=self.dtype)
@@ -155,11 +185,19 @@ class ShardedArray:
     def _masked(self, mask: npt.NDArray[np.bool_]) -> "ShardedArray":
         kept = [part.nonzero()[0] for part in np.split(mask, self._starts[1:-1])]
         openers = [
-            partial(_some_rows, opener, rows)
+            partial(_SomeRows, opener, rows)
             for opener, rows in zip(self._openers, kept, strict=True)
         ]
         return ShardedArray(openers, list(map(len, kept)), self.shape[1], self.dtype)
 
 
-def _some_rows(opener: Opener, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-    return opener()[rows]
+class _SomeRows:
+    """Some rows of a shard: no more of them are in memory than are asked for."""
+
+    def __init__(self, opener: Opener, kept: npt.NDArray[np.int64]) -> None:
+        self._rows, self._kept = opener(), kept
+        self.shape = (len(kept), *self._rows.shape[1:])
+
+    def __getitem__(self, rows: Any) -> npt.NDArray[Any]:
+        some: npt.NDArray[Any] = self._rows[self._kept[rows]]
+        return some

@@ -25,6 +25,12 @@ __all__ = [
 ]
 
 
+# What chooses rows, if it has one dimension at most.
+_ROW_INDEX = (slice, int, list, np.integer, np.ndarray)
+_READ_ONLY = "Rows in shards can be read alone. Copy them first: rows.clone()."
+_DATA: Any = Tensor.data.__get__  # type: ignore[attr-defined]
+
+
 class ShardedRows(Tensor):
     """A `ShardedArray` as a tensor: rows are read when they are indexed.
 
@@ -58,13 +64,17 @@ class ShardedRows(Tensor):
         cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         """Answer what can be answered without reading everything."""
-        if func is Tensor.__getitem__:
+        if func is Tensor.__getitem__ and isinstance(args[0], cls):
             rows, index = args
             index = index.cpu().numpy() if isinstance(index, Tensor) else index
-            return as_tensor(rows.array[index])
-        if func is Tensor.detach:
-            return args[0]
-        if func in (Tensor.numpy, Tensor.__array__):
+            one = not isinstance(index, list | np.ndarray) or np.ndim(index) < 2
+            if isinstance(index, _ROW_INDEX) and one:
+                return as_tensor(rows.array[index])
+        if func is Tensor.__setitem__ and isinstance(args[0], cls):
+            raise TypeError(_READ_ONLY)
+        if func in (Tensor.detach, Tensor.__deepcopy__, _DATA):
+            return args[0]  # nobody can write to it
+        if func in (Tensor.numpy, Tensor.__array__, Tensor.tolist):
             return func(as_tensor(args[0].array[:]), *args[1:], **(kwargs or {}))
         with torch._C.DisableTorchFunctionSubclass():
             return func(*args, **(kwargs or {}))
@@ -73,7 +83,12 @@ class ShardedRows(Tensor):
     def __torch_dispatch__(  # type: ignore[override]
         cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        """Read all rows and go on with them."""
+        """Read all rows and go on with them; refuse to write to them."""
+        given = dict(enumerate(args)) | dict(kwargs or {})
+        for number, argument in enumerate(func._schema.arguments):
+            value = given.get(number, given.get(argument.name))
+            if argument.is_write and isinstance(value, cls):
+                raise TypeError(_READ_ONLY)
 
         def whole(value: Any) -> Any:
             return as_tensor(value.array[:]) if isinstance(value, cls) else value

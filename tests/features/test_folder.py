@@ -114,3 +114,27 @@ def test_a_shard_that_goes_away_is_an_error(tmp_path):
     (tmp_path / "shards" / "part-1.safetensors").unlink()
     with pytest.raises(ValueError, match=r"part-1\.safetensors"):
         features[8]
+
+
+def test_a_shard_that_is_replaced_is_an_error(tmp_path):
+    shards(tmp_path / "shards")
+    features = load_columns(tmp_path / "shards", in_memory=False).features
+    FeatureSet(-X[7:20], Y[7:20], NAMES).save(tmp_path / "new.safetensors")
+    new = tmp_path / "new.safetensors"
+    new.replace(tmp_path / "shards" / "part-1.safetensors")
+    with pytest.raises(ValueError, match=r"part-1\.safetensors must stay as it is"):
+        features[8]
+
+
+def test_many_shards_do_not_stay_open(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "MOST_OPEN", 3)
+    for number in range(4):
+        np.savez(tmp_path / f"{number}.npz", features=X[[number]], labels=[0])
+    maps = []
+    read = module.np.concatenate
+    monkeypatch.setattr(
+        module.np, "concatenate", lambda parts: maps.extend(parts) or read(parts)
+    )
+    data = FeatureSet.load(tmp_path)
+    np.testing.assert_array_equal(data.features, X[:4])
+    assert not any(isinstance(part.base, np.memmap) for part in maps)

@@ -37,7 +37,8 @@ def write_inputs(folder):
     (folder / "features").mkdir()
     (folder / "images").mkdir()
     for number in range(N_SHARDS):
-        labels = generator.integers(0, N_CLASSES, 50 + number)
+        # All classes occur: smaller statistics would not stay on the node that is lost.
+        labels = generator.integers(0, N_CLASSES, 500 + number)
         rows = generator.normal(size=(len(labels), N_FEATURES)).astype(np.float32)
         FeatureSet(rows, labels).save(folder / f"features/{number:02}.safetensors")
     for number in range(N_IMAGE_SHARDS):

@@ -4,10 +4,12 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 from headtail import FeatureSet
 from headtail.scale import gather_statistics, partial
 from headtail.scale.addresses import list_shards
+from headtail.statistics import ClassStatistics
 
 
 def rows_of(folder):
@@ -106,6 +108,46 @@ def test_what_goes_to_another_process_holds_nothing_twice(tmp_path):
     sent = pickle.dumps(partial.summarise_shard(shard))
     # Sums and sums of unit vectors, 8 bytes each; counts are small.
     assert len(sent) < 1.1 * 2 * 8 * 300 * 64
+
+
+def test_a_shard_of_few_classes_is_small(tmp_path):
+    names = [f"{number:05}" for number in range(50_000)]
+    labels = [7, 49_999, 7]
+    save(tmp_path / "a.npz", features=np.ones((3, 64)), labels=labels)
+    save(
+        tmp_path / "b.npz", features=np.ones((3, 64)), labels=labels, class_names=names
+    )
+    for shard, most in zip(list_shards(tmp_path, [".npz"]), (5e3, 6e5), strict=True):
+        part = partial.summarise_shard(shard)
+        assert len(pickle.dumps(part)) < most
+        assert (part.n_classes, len(part.classes)) == (50_000, 2)
+        assert part.whole().class_counts.nonzero().flatten().tolist() == [7, 49_999]
+
+
+@pytest.mark.parametrize("n_classes", [3, 40, 4000])
+def test_many_parts_come_to_the_sums_of_all(n_classes, tmp_path):
+    generator = np.random.default_rng(0)
+    rows = generator.normal(size=(120, 3))
+    labels = generator.integers(n_classes, size=120)
+    for number in range(12):
+        part = slice(10 * number, 10 * number + 10)
+        save(tmp_path / f"{number:02}.npz", features=rows[part], labels=labels[part])
+    statistics, _ = gather_statistics(tmp_path)
+    expected = ClassStatistics(int(labels.max()) + 1, 3).update(rows, labels)
+    for name in ("class_counts", "zero_counts", "sums", "unit_sums"):
+        torch.testing.assert_close(getattr(statistics, name), getattr(expected, name))
+
+
+def test_sums_of_all_are_not_copied_for_every_shard(tmp_path):
+    for number in range(9):
+        labels = np.arange(4) if number < 2 else [number % 4] * 4
+        save(tmp_path / f"{number}.npz", features=np.ones((4, 2)), labels=labels)
+    whole, *parts = map(partial.summarise_shard, list_shards(tmp_path, [".npz"]))
+    sums = whole.statistics.sums
+    for part in parts:
+        whole = partial.merge_parts(whole, part)
+    assert whole.whole().sums is sums
+    assert int(whole.whole().class_counts.sum()) == 36
 
 
 ROWS = np.ones((2, 3))

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from headtail.features.columns import Columns
 from headtail.labels import same_kind
-from headtail.shards import ShardedArray
+from headtail.shards import MOST_OPEN, ShardedArray
 
 __all__ = ["load_folder"]
 
@@ -30,9 +30,10 @@ def load_folder(
     """
     shards = _shards_in(folder, readers)
     joined: list[npt.NDArray[Any]] | None = None if in_memory is False else []
-    labels, lengths, kinds, n_bytes = [], [], [], 0
+    labels, lengths, kinds, states, n_bytes = [], [], [], [], 0
     first: Columns | None = None
     for shard in shards:
+        states.append(_state(shard))
         part = readers[shard.suffix](shard)
         rows = np.asarray(part.features)
         if rows.ndim != 2:
@@ -50,11 +51,15 @@ def load_folder(
         if in_memory is None and n_bytes > _JOINED_BYTES:
             joined = None
         if joined is not None:
-            joined.append(rows)
+            # Of many shards none stays open: a process has few files.
+            joined.append(rows.copy() if len(shards) > MOST_OPEN else rows)
     assert first is not None  # a folder without shards was refused
     features: npt.NDArray[Any] | ShardedArray
     if joined is None:
-        openers = [partial(_features_of, readers[one.suffix], one) for one in shards]
+        openers = [
+            partial(_features_of, readers[shard.suffix], shard, state)
+            for shard, state in zip(shards, states, strict=True)
+        ]
         width = first.features.shape[1]
         features = ShardedArray(openers, lengths, width, np.result_type(*kinds))
     else:
@@ -63,8 +68,23 @@ def load_folder(
     return Columns(features, every, first.class_names)
 
 
-def _features_of(reader: Reader, shard: Path) -> npt.NDArray[Any]:
-    return np.asarray(reader(shard).features)
+def _features_of(
+    reader: Reader, shard: Path, state: tuple[int, ...]
+) -> npt.NDArray[Any]:
+    """Read the features of a shard again; its labels are in memory already."""
+    features = np.asarray(reader(shard).features)
+    if _state(shard) != state:
+        raise ValueError(
+            f"{shard} must stay as it is while it is read; it was written to or "
+            "replaced. Load the features again."
+        )
+    return features
+
+
+def _state(shard: Path) -> tuple[int, ...]:
+    """Return what changes if a file is written to or replaced."""
+    found = shard.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _shards_in(folder: Path, readers: Mapping[str, Reader]) -> list[Path]:

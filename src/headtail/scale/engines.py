@@ -26,6 +26,7 @@ class Engine(Protocol):
         """Return what `merge` makes of the parts of all items, in their order.
 
         `merge` takes several parts at a time, and must be associative up to rounding.
+        It may change the first of them.
         """
         ...
 

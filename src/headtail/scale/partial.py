@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+import torch
+from jaxtyping import Int
+from torch import Tensor
 
 from headtail.features import FeatureSet
 from headtail.features.columns import Columns
@@ -16,6 +18,10 @@ __all__ = ["PartialStatistics", "merge_parts", "summarise_shard"]
 
 # 256 MiB of float32: a shard that is larger is gone through in blocks.
 _BLOCK_NUMBERS = 2**26
+# From this share of the classes on there is a row for each of them: parts that are
+# added afterwards find theirs there.
+_DENSE = 0.25
+_TENSORS = ("class_counts", "zero_counts", "sums", "unit_sums")
 
 
 @dataclass(frozen=True)
@@ -25,7 +31,11 @@ class PartialStatistics:
     Attributes
     ----------
     statistics
-        Without names, of so many classes as the largest label here asks for.
+        A row for each of `classes`: a shard has few of a million classes.
+    classes
+        Positions, ascending: those of all classes that occur, maybe of others.
+    n_classes
+        How many classes there are; without names, as the largest label says.
     class_names
         Those that the file declares; else those of its text labels, in their order;
         None if labels are numbers that have no names.
@@ -36,9 +46,17 @@ class PartialStatistics:
     """
 
     statistics: ClassStatistics
+    classes: Int[Tensor, " n_rows"]
+    n_classes: int
     class_names: tuple[str, ...] | None
     declared: bool
     first: str
+
+    def whole(self) -> ClassStatistics:
+        """Return the statistics with a row for each class."""
+        if len(self.classes) == self.n_classes:
+            return self.statistics
+        return _spread(self.statistics, self.classes, self.n_classes)
 
 
 def summarise_shard(shard: Shard) -> PartialStatistics:
@@ -67,6 +85,8 @@ def summarise_shard(shard: Shard) -> PartialStatistics:
 def merge_parts(*parts: PartialStatistics) -> PartialStatistics:
     """Return the statistics of all parts together, added in the order given.
 
+    The sums of the first part may be changed: they are those of the result.
+
     Raises
     ------
     ValueError
@@ -87,8 +107,12 @@ def _summarise(shard: Shard, columns: Columns, rows: slice) -> PartialStatistics
             if data.class_names is None
             else len(data.class_names)
         )
-        statistics = ClassStatistics(n_classes, data.features.shape[1])
-        statistics.update(data.features, data.targets)
+        classes, rows_of = np.unique(data.targets, return_inverse=True)
+        width = data.features.shape[1]
+        statistics = ClassStatistics(len(classes), width)
+        statistics.update(data.features, rows_of)
+        # Nothing is written there: what no machine holds is told before all is read.
+        torch.empty(2, n_classes, width, dtype=torch.float64)
     except (TypeError, ValueError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         place = f"{shard}, rows {rows.start} … {rows.stop - 1}"
@@ -100,7 +124,12 @@ def _summarise(shard: Shard, columns: Columns, rows: slice) -> PartialStatistics
         ) from error
     # A copy: sums may share their memory with others, and would be sent along twice.
     return PartialStatistics(
-        statistics.copy(), data.class_names, names is not None, str(shard)
+        statistics.copy(),
+        torch.from_numpy(classes),
+        n_classes,
+        data.class_names,
+        names is not None,
+        str(shard),
     )
 
 
@@ -118,8 +147,21 @@ def _merged(one: PartialStatistics, other: PartialStatistics) -> PartialStatisti
         raise ValueError(
             f"{other.first} must have the class names of {one.first}; they differ."
         )
-    statistics = _spread(one, names, other).merge(_spread(other, names, one))
-    return PartialStatistics(statistics, names, one.declared, one.first)
+    n_classes = max(one.n_classes, other.n_classes, len(names or ()))
+    classes, added = _positions(one, names), _positions(other, names)
+    statistics = one.statistics
+    if not _holds(classes, added):
+        every = torch.unique(torch.cat([classes, added]))
+        if len(every) >= _DENSE * n_classes:
+            every = torch.arange(n_classes)
+        places = torch.searchsorted(every, classes)
+        statistics, classes = _spread(statistics, places, len(every)), every
+    places = torch.searchsorted(classes, added)
+    for name in _TENSORS:
+        getattr(statistics, name).index_add_(0, places, getattr(other.statistics, name))
+    return PartialStatistics(
+        statistics, classes, n_classes, names, one.declared, one.first
+    )
 
 
 def _joined_names(
@@ -128,7 +170,7 @@ def _joined_names(
     """Return the text labels of both, sorted; None if labels are numbers."""
     for part, beside in ((one, other), (other, one)):
         # A part without examples says nothing of the kind of its labels.
-        if not part.class_names and not part.statistics.n_classes:
+        if not part.class_names and not part.n_classes:
             return beside.class_names
     if (one.class_names is None) != (other.class_names is None):
         raise ValueError(
@@ -140,15 +182,29 @@ def _joined_names(
     return tuple(sorted({*one.class_names, *other.class_names}))
 
 
-def _spread(
-    part: PartialStatistics, names: tuple[str, ...] | None, beside: PartialStatistics
-) -> ClassStatistics:
-    """Return a copy with a row for each class that the parts have together."""
-    own = part.statistics
+def _positions(
+    part: PartialStatistics, names: tuple[str, ...] | None
+) -> Int[Tensor, " n_rows"]:
+    """Return where the rows of a part belong among the names."""
     if names is None or part.class_names == names:
-        return own.copy(max(0, beside.statistics.n_classes - own.n_classes))
-    spread = ClassStatistics(len(names), own.n_features)
-    places: npt.NDArray[np.int64] = np.searchsorted(names, part.class_names or ())
-    for tensor in ("class_counts", "zero_counts", "sums", "unit_sums"):
-        getattr(spread, tensor)[places] = getattr(own, tensor)
+        return part.classes
+    among = np.searchsorted(names, part.class_names or ())
+    return torch.from_numpy(among)[part.classes]
+
+
+def _holds(classes: Int[Tensor, " n_rows"], others: Int[Tensor, " n_others"]) -> bool:
+    """Tell whether ascending positions hold all the others."""
+    if not len(classes):
+        return False
+    places = torch.searchsorted(classes, others).clamp(max=len(classes) - 1)
+    return bool((classes[places] == others).all())
+
+
+def _spread(
+    statistics: ClassStatistics, places: Int[Tensor, " n_rows"], n_rows: int
+) -> ClassStatistics:
+    """Return a copy with its rows at these places, and rows without example."""
+    spread = ClassStatistics(n_rows, statistics.n_features)
+    for name in _TENSORS:
+        getattr(spread, name)[places] = getattr(statistics, name)
     return spread

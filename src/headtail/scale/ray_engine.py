@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from types import ModuleType
 from typing import Any, NamedTuple, TypeVar
 
@@ -204,7 +205,8 @@ def _merged(merge: Callable[..., _Part], *parts: _Part | _Failure) -> _Part | _F
         if isinstance(part, _Failure):
             return part
     try:
-        return merge(*parts)
+        # A copy: what a task is given may lie in memory that others read.
+        return merge(deepcopy(parts[0]), *parts[1:])
     except _AT_THE_DOOR as error:
         return _Failure.of(error)
 

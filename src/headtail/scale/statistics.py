@@ -57,4 +57,4 @@ def gather_statistics(
     shards = list_shards(source, _SUFFIXES)
     with running(engine, address) as where, counter(len(shards), "reading") as advance:
         whole = where.reduced(shards, summarise_shard, merge_parts, advance)
-    return StoredStatistics(whole.statistics, whole.class_names)
+    return StoredStatistics(whole.whole(), whole.class_names)

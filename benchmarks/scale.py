@@ -17,7 +17,7 @@ import torch
 from benchmarks.common import RESULTS, write
 from headtail import CosineHead, FeatureSet, compose
 from headtail.heads import EnsembleHead
-from headtail.statistics import ClassStatistics
+from headtail.scale import gather_statistics
 
 FEATURES, MEMBERS = 512, 3
 SIZES = ((10**6, 10**3), (10**7, 10**4), (10**8, 10**5), (10**9, 10**6))
@@ -27,6 +27,7 @@ DISK_BYTES = 2  # of a number in a shard: float16
 NETWORK = 1.25e9  # bytes/s between two machines: 10 Gbit/s
 MACHINES, FAN_IN = 100, 8
 QUERIES = 1024
+SHARD_ROWS = 8192  # as `headtail extract` writes them
 REPEATS = 3
 
 
@@ -71,13 +72,16 @@ def measured(n: int, c: int) -> dict[str, float]:
     features = torch.randn(n, FEATURES, generator=generator).half()
     seconds = {}
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "features.safetensors"
-        FeatureSet(features, labels).save(path)
-        data = FeatureSet.load(path)
+        shards = Path(folder) / "features"
+        shards.mkdir()
+        names = [str(number) for number in range(c)]
+        for part, start in enumerate(range(0, n, SHARD_ROWS)):
+            rows = slice(start, start + SHARD_ROWS)
+            shard = FeatureSet(features[rows], labels[rows], names)
+            shard.save(shards / f"part-{part:05d}.safetensors")
         del features
-        statistics = ClassStatistics(c, FEATURES)
         begin = time.perf_counter()
-        statistics.update(data.features, data.targets)
+        statistics = gather_statistics(shards).statistics
         seconds["statistics"] = time.perf_counter() - begin
         other = statistics.copy()
         begin = time.perf_counter()

@@ -28,6 +28,8 @@ from headtail.training import build_backbone
 N_SHARDS, N_CLASSES, N_FEATURES = 20, 64, 128
 N_IMAGE_SHARDS = 14
 NODE = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
+# Items that a node has begun when it is killed; how long the others wait for that.
+BEGUN, PATIENCE_S = 2, 30
 # A node that is killed is noticed within seconds.
 NOTICE = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500}
 
@@ -62,8 +64,15 @@ def hook_of(journal):
         def note(item):
             node = ray.get_runtime_context().get_node_id()
             Path(journal, f"{item}~{node}~{uuid.uuid4().hex}").touch()
-            # Nobody goes on before all three have begun: a process starts slowly.
-            while len({where for _, where in begun(journal)}) < 3:
+            # Nobody goes on before all three have begun, for a process starts slowly;
+            # nor, but the one that will be killed, before that has begun two.
+            last = time.monotonic() + PATIENCE_S
+            while time.monotonic() < last:
+                nodes = [where for _, where in begun(journal)]
+                doomed = Path(f"{journal}.doomed").read_text()
+                ready = doomed in ("", node) or nodes.count(doomed) >= BEGUN
+                if ready and len(set(nodes)) >= 3:
+                    break
                 time.sleep(0.02)
             time.sleep(0.2)
 
@@ -89,14 +98,15 @@ def begun(journal):
 
 
 @contextmanager
-def killing(cluster, journal, facts):
-    """Kill a node as soon as it has begun its third item; a new one takes its place."""
+def killing(cluster, journal, doomed, facts):
+    """Add a node, and kill it as soon as it has begun its second item."""
     node, over = cluster.add_node(**NODE), threading.Event()
     cluster.wait_for_nodes()
+    doomed.write_text(node.node_id)
 
     def kill():
         while not over.is_set():
-            if sum(where == node.node_id for _, where in begun(journal)) >= 3:
+            if sum(where == node.node_id for _, where in begun(journal)) >= BEGUN:
                 facts["begun_before"] = len(begun(journal))
                 cluster.remove_node(node, allow_graceful=False)
                 facts["killed_at"] = time.monotonic()
@@ -110,6 +120,7 @@ def killing(cluster, journal, facts):
     finally:
         over.set()
         thread.join()
+        doomed.write_text("")
     facts["ended_later_s"] = time.monotonic() - facts.pop("killed_at")
     there = {item for item, where in begun(journal) if where == node.node_id}
     again = {item for item, where in begun(journal) if where != node.node_id}
@@ -140,7 +151,8 @@ def run(folder):
     images(folder / "images", folder / "local", "local")
     lap("local")
     journals = [folder / name for name in ("of-statistics", "of-extraction")]
-    current = folder / "journal"
+    current, doomed = folder / "journal", folder / "journal.doomed"
+    doomed.write_text("")
     for path in journals:
         path.mkdir()
     current.symlink_to(journals[0])
@@ -154,7 +166,7 @@ def run(folder):
             runtime_env={"worker_process_setup_hook": hook_of(str(current))},
         )
         lap("cluster")
-        with killing(cluster, journals[0], facts.setdefault("statistics", {})):
+        with killing(cluster, journals[0], doomed, facts.setdefault("statistics", {})):
             statistics("killed.safetensors", "ray")
         lap("statistics, killed")
         statistics("ray.safetensors", "ray")
@@ -162,7 +174,7 @@ def run(folder):
         facts["error"] = error_of(folder)
         current.unlink()
         current.symlink_to(journals[1])
-        with killing(cluster, journals[1], facts.setdefault("extraction", {})):
+        with killing(cluster, journals[1], doomed, facts.setdefault("extraction", {})):
             images(f"file://{folder}/images", folder / "killed", "ray")
         lap("extraction, killed")
     finally:

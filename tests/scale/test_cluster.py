@@ -74,7 +74,7 @@ def test_killed_nodes_change_nothing(tmp_path, sockets):
     # Each node was killed in the middle, and what it was at was begun again.
     for name, n_items in (("statistics", 20), ("extraction", 14)):
         seen = facts[name]
-        assert seen["on_killed_node"] >= 3
+        assert seen["on_killed_node"] >= 2
         assert seen["begun_before"] < n_items
         assert seen["again"] >= 1
         assert seen["begun"] >= n_items + 1

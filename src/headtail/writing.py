@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 
 try:
     import fcntl
-except ImportError:  # not on Windows, where nobody is refused
+except ImportError:  # Windows has none
     fcntl: Any = None  # type: ignore[no-redef]
 
 __all__ = ["check_new_folder", "naming_failure", "only_writer", "written_whole"]
